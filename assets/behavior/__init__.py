@@ -1,0 +1,1 @@
+"""The slow hand: interactions, dataset, adapter, evaluation."""

@@ -1,0 +1,1 @@
+"""Between the hands: evidence, verdict."""

@@ -1,0 +1,1 @@
+"""The fast hand: documents, chunks, embeddings, index."""

@@ -1,0 +1,294 @@
+"""All that is outside: Protocols, and the values that cross them.
+
+`assets` says what exists and talks to these; `orchestration/engines` holds one file per engine that fits them.
+Arrays are numpy, tables are pyarrow, and nothing here imports an engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, Self
+
+if TYPE_CHECKING:  # the parser's workers import this module, and start in half the time without these
+    import numpy as np
+    import pyarrow as pa
+
+# --------------------------------------------------------------------------------------------------- documents
+
+
+class Reason(StrEnum):
+    """Why a file was refused."""
+
+    ENCRYPTED = "encrypted"
+    CORRUPT = "corrupt"
+    EMPTY = "empty"
+    NO_TEXT = "no_text"
+    UNSUPPORTED = "unsupported"
+    MISMATCH = "mismatch"
+    TOO_LARGE = "too_large"
+    UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A file that was not accepted. `detail` is one sentence for the person who owns the file."""
+
+    reason: Reason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """One listed file. `path` is relative to the source's root, with "/" between its parts.
+
+    `stamp` is the cheap change token: equal stamps mean that the bytes need not be read again. It is empty where
+    the source cannot promise that (the file is then always read and hashed). `modified` is in unix seconds.
+    """
+
+    path: str
+    size: int
+    stamp: str
+    modified: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a source holds now: files sorted by path, files that may not be read, and the source's own revision."""
+
+    files: tuple[SourceFile, ...]
+    refused: Mapping[str, Refusal] = field(default_factory=dict)
+    revision: str | None = None
+
+
+class Source(Protocol):
+    """Where documents come from. `list` and `read` raise SourceError (Final) or SourceBusy (Retryable)."""
+
+    def list(self) -> Listing: ...
+
+    def read(self, file: SourceFile) -> bytes:
+        """The bytes of a listed file; SourceBusy when it is no longer the file that was listed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """An accepted document, as Markdown. `text` is NFC with "\\n" line ends; `date` is ISO 8601, if it states one."""
+
+    text: str
+    title: str
+    date: str | None = None
+    links: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+class Parser(Protocol):
+    """Bytes to documents, bounded in time and memory for each file."""
+
+    fingerprint: str
+
+    def parse(self, files: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, Document | Refusal]]:
+        """Yields (path, outcome) in the order given, one for every file; never raises for what a file contains."""
+        ...
+
+
+# --------------------------------------------------------------------------------------------------- encoding
+
+
+class Tokenizer(Protocol):
+    """Counts tokens as the encoder will see them; needs no torch."""
+
+    fingerprint: str
+    max_tokens: int
+
+    def count(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text, without the special ones the encoder adds."""
+        ...
+
+
+class Encoder(Protocol):
+    """Texts to unit vectors."""
+
+    fingerprint: str
+    dimension: int
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """float32 [len(texts), dimension], L2-normalized, in the order given."""
+        ...
+
+    def encode_queries(self, texts: Sequence[str]) -> np.ndarray:
+        """As `encode`, with the model's query prompt where it has one."""
+        ...
+
+
+# --------------------------------------------------------------------------------------------------- the index
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """One published chunk. `text` is exactly what was embedded: the heading path, a blank line, the body."""
+
+    chunk_id: str
+    doc_id: str
+    slice: str
+    title: str
+    headings: tuple[str, ...]
+    text: str
+    text_sha: str
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What the plan compares: the document, the text's hash and the hash of every other stored field."""
+
+    doc_id: str
+    text_sha: str
+    fields_sha: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A passage that was found. `score` is higher for better; only its order is comparable between engines."""
+
+    passage: Passage
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Hybrid search: `text` for full-text, `vector` (float32 [dimension]) for nearest neighbors, fused by rank.
+
+    `where` keeps passages whose `slice`, `doc_id`, `title` or metadata equal the given values, all of them.
+    """
+
+    text: str
+    vector: np.ndarray
+    k: int = 5
+    where: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class IndexSchema:
+    """What the passages of one index must have in common. Another schema means a rebuild side by side."""
+
+    encoder: str
+    dimension: int
+
+
+class Reader(Protocol):
+    """A consistent view of the passages of one index version."""
+
+    def keys(self, slice: str | None = None, doc_ids: Sequence[str] | None = None) -> dict[str, Key]:
+        """chunk_id -> Key of one slice, or of some documents, or of all."""
+        ...
+
+    def count(self, slice: str | None = None) -> int: ...
+
+    def passages(self, slice: str | None = None) -> Iterator[Passage]: ...
+
+    def vectors(self, chunk_ids: Sequence[str]) -> dict[str, np.ndarray]:
+        """The stored vectors of those chunk ids that exist."""
+        ...
+
+    def search(self, query: Query) -> list[Hit]: ...
+
+
+class Published(Reader, Protocol):
+    """The version that readers see. `version` changes with every publish and is never used twice."""
+
+    version: str
+    schema: IndexSchema
+
+
+class Candidate(Reader, AbstractContextManager["Candidate"], Protocol):
+    """The next version, invisible to readers until `publish`. Leaving the context without it discards the change.
+
+    It starts as a copy of the published version, or empty where the schema is another (`rebuilt`).
+    """
+
+    rebuilt: bool
+
+    def add(self, passages: Sequence[Passage], vectors: np.ndarray) -> None:
+        """Adds or replaces passages by chunk_id; `vectors` is float32 [len(passages), dimension]. Idempotent."""
+        ...
+
+    def delete(self, chunk_ids: Sequence[str]) -> None:
+        """Removes passages; ids that do not exist are ignored."""
+        ...
+
+    def publish(self) -> str:
+        """Makes this the published version, at once for every reader, and returns its name."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None: ...
+
+
+class VectorIndex(Protocol):
+    """A retrieval index with one published version. Engine errors are EngineBusy or EngineError."""
+
+    def published(self) -> Published | None:
+        """The published version, or None where nothing was published yet (or the index was deleted)."""
+        ...
+
+    def candidate(self, schema: IndexSchema) -> Candidate:
+        """Opens the next version; one at a time (EngineBusy when another writer does not finish in time)."""
+        ...
+
+    def maintain(self) -> Mapping[str, int]:
+        """Compacts, folds new rows into the search indexes, drops unreachable versions; returns counts."""
+        ...
+
+    def describe(self) -> Mapping[str, str]:
+        """Engine, version, place: for `doctor` and the UI. Never a secret."""
+        ...
+
+
+# --------------------------------------------------------------------------------------------------- the lake
+
+
+class Lake(Protocol):
+    """Tables and texts by name under one root, with atomic replacement. Names use "/" and never leave the root."""
+
+    def read(self, name: str) -> pa.Table | None:
+        """A stored table, or None where there is none. CorruptState when it cannot be read."""
+        ...
+
+    def write(self, name: str, table: pa.Table) -> None:
+        """Stores or replaces a table: readers see the old one or the new one, also after a kill.
+
+        A name that ends in ".arrow" is stored for random access (memory-mapped where that is possible), any other
+        as Parquet.
+        """
+        ...
+
+    def columns(self, name: str, columns: Sequence[str]) -> pa.Table:
+        """Some columns of a stored table; CorruptState where there is none."""
+        ...
+
+    def read_text(self, name: str) -> str | None: ...
+
+    def write_text(self, name: str, text: str) -> None:
+        """As `write`, for a small UTF-8 text."""
+        ...
+
+    def names(self, prefix: str) -> list[str]:
+        """Names of all that is stored under a folder, sorted."""
+        ...
+
+    def remove(self, names: Iterable[str]) -> None: ...
+
+    def size(self, prefix: str) -> int:
+        """Bytes stored under a folder."""
+        ...
+
+    def lock(self, name: str, timeout: float) -> AbstractContextManager[object]:
+        """One holder at a time; EngineBusy when it is not free within `timeout` seconds."""
+        ...

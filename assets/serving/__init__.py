@@ -1,0 +1,1 @@
+"""Where the hands meet: release and answers."""

@@ -1,0 +1,1 @@
+"""Where `dg` would scaffold components. Definitions are assembled in orchestration.definitions instead."""

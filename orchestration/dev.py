@@ -1,0 +1,46 @@
+"""`twohands dev`: the Dagster UI and daemon over this project, with all state in the home folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from importlib import resources
+from pathlib import Path
+
+from assets.errors import ConfigError
+from orchestration.settings import Settings
+
+WORKSPACE = "workspace.yaml"
+
+
+def prepare(settings: Settings) -> dict[str, str]:
+    """Makes the home folder of Dagster and returns the environment that points at it."""
+    folder = settings.home / "dagster"
+    folder.mkdir(parents=True, exist_ok=True)
+    template = resources.files("orchestration").joinpath("dagster.yaml").read_text(encoding="utf-8")
+    target = folder / "dagster.yaml"
+    if not target.exists() or target.read_text(encoding="utf-8") != template:
+        target.write_text(template, encoding="utf-8")
+    return {
+        "DAGSTER_HOME": str(folder),
+        "TWOHANDS_HOME": str(settings.home),
+        "DAGSTER_DISABLE_TELEMETRY": "1",
+    }
+
+
+def serve(settings: Settings, host: str, port: int) -> None:
+    """Becomes `dg dev`; does not return."""
+    project = Path(__file__).resolve().parent.parent
+    if not (project / WORKSPACE).exists():
+        raise ConfigError(
+            f"There is no {WORKSPACE} in {project}",
+            expected="the project's own folder",
+            next_step="install the project with `pip install -e .` from a checkout",
+        )
+    command = shutil.which("dg", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+    if command is None:
+        raise ConfigError("The command dg is not installed", next_step="pip install dagster-dg-cli, or `make run`")
+    environment = {**os.environ, **prepare(settings), "TWOHANDS_CONFIG": str(settings.file)}
+    os.chdir(project)
+    os.execve(command, [command, "dev", "--host", host, "--port", str(port)], environment)  # noqa: S606 - no shell

@@ -1,0 +1,48 @@
+"""Jobs: what a sensor, a schedule or a person starts."""
+
+from typing import Any
+
+import dagster as dg
+
+from assets.knowledge.assets import GROUP
+from assets.knowledge.pipeline import FastHand
+
+_KNOWLEDGE = dg.AssetSelection.groups(GROUP)
+_FULL = {"ops": {f"{GROUP}__{asset}": {"config": {"full": True}} for asset in ("documents", "index")}}
+
+
+def sync() -> Any:
+    """Brings slices up to their sources. In one process: a re-index is short, and a process costs seconds."""
+    return dg.define_asset_job(
+        "sync_slices",
+        _KNOWLEDGE,
+        description="Documents to published index, for each selected slice; reads only what changed.",
+        executor_def=dg.in_process_executor,
+        tags={"twohands/hand": "fast"},
+    )
+
+
+def reconcile() -> Any:
+    """The same with every file read again and every passage compared: the job to backfill slices with."""
+    return dg.define_asset_job(
+        "reconcile_slices",
+        _KNOWLEDGE,
+        description="As sync_slices, but every file is read again and every passage compared. Choose the slices to "
+        "backfill when you launch it.",
+        config=_FULL,
+        executor_def=dg.in_process_executor,
+        tags={"twohands/hand": "fast"},
+    )
+
+
+@dg.op(description="Compacts the lake and the index; drops vectors that nothing has needed for a while.")
+def tidy(context: dg.OpExecutionContext, fast_hand: dg.ResourceParam[FastHand]) -> None:
+    """Housekeeping; nothing that is published changes."""
+    counts = fast_hand.maintain()
+    context.add_output_metadata({name: int(count) for name, count in counts.items()})
+
+
+@dg.job(description="Housekeeping of the lake and the index.", executor_def=dg.in_process_executor)
+def maintain() -> None:
+    """One op: tidy."""
+    tidy()

@@ -1,0 +1,40 @@
+"""Schedules: what runs by the clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+
+from orchestration.jobs import maintain
+from orchestration.settings import Settings
+
+
+def build(settings: Settings, reconcile: Any) -> list[dg.ScheduleDefinition]:
+    """The nightly reconciliation of every slice, and the housekeeping after it."""
+    automation = settings.automation
+    names = [spec.name for spec in settings.slices()]
+
+    @dg.schedule(
+        name="nightly_reconciliation",
+        job=reconcile,
+        cron_schedule=automation.reconcile,
+        execution_timezone=automation.timezone,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Reads every file again and compares every passage: catches what no time stamp shows.",
+    )
+    def nightly(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
+        moment = context.scheduled_execution_time.isoformat()
+        for name in names:
+            yield dg.RunRequest(run_key=f"{name}:{moment}", partition_key=name)
+
+    housekeeping = dg.ScheduleDefinition(
+        name="nightly_housekeeping",
+        job=maintain,
+        cron_schedule=automation.housekeeping,
+        execution_timezone=automation.timezone,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Compacts the lake and the index, and collects vectors that nothing needs any more.",
+    )
+    return [nightly, housekeeping]

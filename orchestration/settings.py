@@ -1,0 +1,212 @@
+"""Typed settings: every table and key of twohands.toml, its type, its limits and its default."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from assets.knowledge.pipeline import SliceSpec
+
+MAX_SLICES = 10_000  # partitions that the Dagster UI shows with comfort; its own limit is 100,000 an asset
+
+_FIELD = r"[0-9*,/\-A-Za-z]+"
+_CRON = re.compile(rf"{_FIELD}( {_FIELD}){{4}}")
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class SourceSettings(_Table):
+    """[sources.NAME]: where documents come from."""
+
+    url: Annotated[str, Field(min_length=1)]
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    shards: Annotated[int, Field(ge=1, le=1_000)] = 1
+    metadata: Mapping[str, str] = Field(default_factory=dict)
+    options: Mapping[str, str | int | bool] = Field(default_factory=dict)
+    may_be_empty: bool = False
+
+    @field_validator("include", "exclude", mode="before")
+    @classmethod
+    def _tuples(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+
+class ParsingSettings(_Table):
+    """[parsing]: what one file may cost."""
+
+    max_megabytes: Annotated[float, Field(gt=0, le=2_048)] = 64
+    timeout_seconds: Annotated[float, Field(gt=0, le=3_600)] = 30
+    memory_megabytes: Annotated[int, Field(ge=256)] = 2_048
+    workers: Annotated[int, Field(ge=0, le=64)] = 0
+
+
+class ChunkingSettings(_Table):
+    """[chunking]: how documents are cut."""
+
+    max_tokens: Annotated[int | None, Field(ge=32, le=8_192)] = None
+
+
+class EncoderSettings(_Table):
+    """[encoder]: what turns texts into vectors."""
+
+    model: Annotated[str, Field(min_length=1)] = "bundled"
+    revision: str | None = None
+    device: str = "auto"
+    dtype: Literal["auto", "bf16", "fp32"] = "auto"
+    keep_vectors_days: Annotated[float, Field(ge=0)] = 30
+
+
+class GateSettings(_Table):
+    """[index.gate]: how much worse a new version may answer the golden questions."""
+
+    max_recall_drop: Share = 0.02
+    max_mrr_drop: Share = 0.05
+    max_vanished_share: Share = 0.25
+
+
+class IndexSettings(_Table):
+    """[index]: where passages are published. Keys after `keep_versions` are Weaviate's."""
+
+    engine: Literal["lancedb", "weaviate"] = "lancedb"
+    uri: str | None = None
+    golden: str | None = None
+    gate: GateSettings = Field(default_factory=GateSettings)
+    ann_threshold: Annotated[int, Field(ge=256)] = 20_000
+    keep_versions: Annotated[int, Field(ge=1, le=100)] = 3
+    connection: Literal["local", "custom", "cloud", "embedded"] | None = None
+    url: str | None = None
+    grpc_host: str | None = None
+    grpc_port: Annotated[int, Field(ge=1, le=65_535)] = 50_051
+    api_key_env: str | None = None
+    collection: Annotated[str, Field(pattern=r"^[A-Z][A-Za-z0-9_]{0,62}$")] = "Twohands"
+    replication: Annotated[int, Field(ge=1, le=32)] = 1
+    consistency: Literal["ONE", "QUORUM", "ALL"] = "QUORUM"
+    version: str | None = None
+
+
+class ChecksSettings(_Table):
+    """[checks]: when a check warns or fails."""
+
+    max_refused_share: Share = 0.2
+    max_document_age_days: Annotated[float, Field(gt=0)] = 365
+    freshness_hours: Annotated[float, Field(gt=0)] = 26
+
+
+class AutomationSettings(_Table):
+    """[automation]: when the fast hand moves by itself."""
+
+    settle_seconds: Annotated[float, Field(ge=0, le=3_600)] = 0.5
+    sensor_seconds: Annotated[int, Field(ge=1, le=3_600)] = 1
+    reconcile: str = "0 3 * * *"
+    housekeeping: str = "30 4 * * *"
+    timezone: str = "UTC"
+    retries: Annotated[int, Field(ge=0, le=20)] = 3
+    retry_seconds: Annotated[float, Field(ge=0)] = 5
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_timezone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError("Expected a name of the IANA time zone database, as in Europe/Amsterdam") from error
+        return value
+
+    @field_validator("reconcile", "housekeeping")
+    @classmethod
+    def _five_fields(cls, value: str) -> str:
+        if not _CRON.fullmatch(value):
+            raise ValueError('Expected five cron fields, as in "0 3 * * *"')
+        return value
+
+
+class BaseModelSettings(_Table):
+    """[base]: the language model. Read by the slow hand."""
+
+    model: Annotated[str, Field(min_length=1)] = "models/tiny-reader"
+    revision: str | None = None
+
+
+class BehaviorSettings(_Table):
+    """[behavior]: interactions. Read by the slow hand."""
+
+    landing: str = "sample/interactions"
+    close_after_days: Annotated[int, Field(ge=0, le=90)] = 3
+
+
+class BudgetSettings(_Table):
+    """[decision] budget. Read by the policy."""
+
+    currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] = "EUR"
+    per_month: Annotated[float, Field(ge=0)] = 500
+    per_gpu_hour: Annotated[float, Field(ge=0)] = 4
+
+
+class DecisionSettings(_Table):
+    """[decision] and what a variant may override."""
+
+    alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    horizon_days: Annotated[int, Field(ge=1)] = 365
+    reference_days: Annotated[int, Field(ge=7)] = 28
+    cool_down_days: Annotated[int, Field(ge=0)] = 7
+    min_examples: Annotated[int, Field(ge=1)] = 200
+    budget: BudgetSettings = Field(default_factory=BudgetSettings)
+    require_approval: bool = False
+
+
+class Settings(_Table):
+    """The whole file. `root` is the folder that holds it, `home` the folder of all state."""
+
+    sources: Annotated[Mapping[Name, SourceSettings], Field(min_length=1)]
+    parsing: ParsingSettings = Field(default_factory=ParsingSettings)
+    chunking: ChunkingSettings = Field(default_factory=ChunkingSettings)
+    encoder: EncoderSettings = Field(default_factory=EncoderSettings)
+    index: IndexSettings = Field(default_factory=IndexSettings)
+    checks: ChecksSettings = Field(default_factory=ChecksSettings)
+    automation: AutomationSettings = Field(default_factory=AutomationSettings)
+    lake: str | None = None
+    base: BaseModelSettings = Field(default_factory=BaseModelSettings)
+    variants: Mapping[Name, DecisionSettings] = Field(default_factory=lambda: {"main": DecisionSettings()})
+    behavior: BehaviorSettings = Field(default_factory=BehaviorSettings)
+    decision: DecisionSettings = Field(default_factory=DecisionSettings)
+    root: Path = Path()
+    home: Path = Path()
+    file: Path = Path()
+
+    @model_validator(mode="after")
+    def _slices_are_unique(self) -> Settings:
+        names = [spec.name for spec in self.slices()]
+        twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+        if twice:
+            raise ValueError(f"two sources make the same slice {twice[0]!r}; rename one of them")
+        if len(names) > MAX_SLICES:
+            raise ValueError(f"{len(names)} slices; at most {MAX_SLICES} can be shown as partitions")
+        return self
+
+    def slices(self) -> list[SliceSpec]:
+        """Every slice, in the file's order: `NAME`, or `NAME-00`, `NAME-01` ... for a source with shards."""
+        return [spec for name, source in self.sources.items() for spec in _shards(name, source)]
+
+    def path(self, value: str) -> Path:
+        """A path of the file, made absolute."""
+        return (self.root / value).resolve()
+
+
+def _shards(name: str, source: SourceSettings) -> Iterator[SliceSpec]:
+    if source.shards == 1:
+        yield SliceSpec(name, name, metadata=source.metadata, may_be_empty=source.may_be_empty)
+        return
+    width = max(2, len(str(source.shards - 1)))
+    for shard in range(source.shards):
+        yield SliceSpec(f"{name}-{shard:0{width}d}", name, shard, source.shards, source.metadata, source.may_be_empty)

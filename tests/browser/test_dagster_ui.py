@@ -1,0 +1,73 @@
+"""What a person sees in the Dagster UI: the lineage, a change picked up, a gate that blocks, the sensor's reasons."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+pytestmark = pytest.mark.timeout(600)
+
+LAUNCH = """mutation($p: LaunchBackfillParams!){launchPartitionBackfill(backfillParams:$p){
+  __typename ... on LaunchBackfillSuccess{backfillId} ... on PythonError{message}}}"""
+
+
+def done(server, number: int, status: str = "SUCCESS"):
+    """Waits until so many runs have ended so."""
+    found = lambda: [run for run in server.runs() if run["status"] == status]  # noqa: E731
+    return server.wait(lambda: len(found()) >= number and found(), 180, f"{number} runs with status {status}")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def first_sync(server):
+    """The sensor is on by default and indexes the documents without being asked."""
+    done(server, 1)
+
+
+def test_lineage_shows_the_fast_hand(page, server):
+    page.goto(f"{server.url}/asset-groups")
+    for asset in ("documents", "chunks", "embeddings", "index"):
+        expect(page.get_by_text(asset, exact=True).first).to_be_visible()
+
+
+def test_index_page_shows_checks_freshness_and_metadata(page, server):
+    page.goto(f"{server.url}/assets/knowledge/index?view=overview")
+    for text in ("published_version", "gate_recall_at_5", "changed_passages", "team:knowledge", "content_changed"):
+        expect(page.get_by_text(re.compile(text.removeprefix("team:"))).first).to_be_visible()
+    page.goto(f"{server.url}/assets/knowledge/index?view=checks")
+    for check in ("desired_equals_published", "encoder_matches_index", "retrieval_gate"):
+        expect(page.get_by_text(check).first).to_be_visible()
+
+
+def test_edited_document_is_published_by_the_sensor(page, server):
+    before = len(done(server, 1))
+    (server.docs / "bakery.md").write_text("# Bakery\n\nRye bread is baked on Fridays, and buns on Sundays.\n")
+    done(server, before + 1)
+    page.goto(f"{server.url}/assets/knowledge/index?view=events")
+    expect(page.get_by_text("buns on Sundays").first).to_be_visible()
+
+
+def test_backfill_of_a_slice_ends_well(server):
+    before = len(done(server, 1))
+    keys = [{"path": ["knowledge", name]} for name in ("documents", "chunks", "embeddings", "index")]
+    params = {"assetSelection": keys, "partitionNames": ["docs"], "title": "after a correction"}
+    launched = server.query(LAUNCH, p=params)["launchPartitionBackfill"]
+    assert launched["__typename"] == "LaunchBackfillSuccess", launched
+    ended = done(server, before + 1)
+    assert any({"key": "dagster/backfill", "value": launched["backfillId"]} in run["tags"] for run in ended)
+
+
+def test_sensor_page_shows_why_it_skipped(page, server):
+    page.goto(f"{server.url}/locations/twohands/sensors/content_changed")
+    page.get_by_text("0 runs requested").last.click()
+    expect(page.get_by_text("nothing changed in 1 of 1 slices").first).to_be_visible()
+
+
+def test_failed_gate_is_red_and_blocks(page, server):
+    (server.docs / "bakery.md").write_text("# Bakery\n\nIt is closed.\n")
+    done(server, 1, "FAILURE")
+    page.goto(f"{server.url}/assets/knowledge/index?view=checks")
+    page.get_by_text("retrieval_gate").first.click()
+    expect(page.get_by_text(re.compile("Failed|failed")).first).to_be_visible()
+    (server.docs / "bakery.md").write_text("# Bakery\n\nRye bread is baked on Fridays.\n")

@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may reach a model hub
+os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real public data beside the project; tests that need it are skipped, with the reason, where it is absent."""
+    folder = Path(os.environ.get("TWOHANDS_SHARED_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no shared data at {folder} (set TWOHANDS_SHARED_DATA)")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the home or the configuration of the person who runs it."""
+    for name in ("TWOHANDS_HOME", "TWOHANDS_CONFIG", "DAGSTER_HOME"):
+        monkeypatch.delenv(name, raising=False)

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from assets.errors import ConfigError
+from orchestration.config import load
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def write(tmp_path, monkeypatch):
+    monkeypatch.delenv("TWOHANDS_HOME", raising=False)
+    monkeypatch.delenv("TWOHANDS_CONFIG", raising=False)
+
+    def write(text: str):
+        file = tmp_path / "twohands.toml"
+        file.write_text(text)
+        return str(file)
+
+    return write
+
+
+def test_smallest_file_gets_every_default(write, tmp_path):
+    settings = load(write('[sources.handbook]\nurl = "docs"\n'))
+    assert [spec.name for spec in settings.slices()] == ["handbook"]
+    assert (settings.index.engine, settings.encoder.model) == ("lancedb", "bundled")
+    assert settings.home == tmp_path / ".twohands"
+    assert settings.path("docs") == tmp_path / "docs"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "sources: missing"),
+        ("[sources.a]\n", r"sources\.a\.url: missing"),
+        ('[sources.a]\nurl = "x"\nurls = "y"\n', r"sources\.a\.urls: unknown key.*Did you mean 'url'"),
+        ('[sources.a]\nurl = 3\n', r"sources\.a\.url: received 3"),
+        ('[sources.a]\nurl = "x"\nshards = 0\n', r"sources\.a\.shards: received 0.*greater than or equal to 1"),
+        ('[sources."Not a name"]\nurl = "x"\n', "Not a name"),
+        ('[sources.a]\nurl = "x"\n[index]\nengine = "faiss"\n', "index.engine: received 'faiss'.*or 'weaviate'"),
+        ('[sources.a]\nurl = "x"\n[index.gate]\nmax_recall_drop = 2\n', r"index\.gate\.max_recall_drop: received 2"),
+        ('[sources.a]\nurl = "x"\n[variants.main]\nalpa = 1\n', r"variants\.main\.alpa: unknown key.*'alpha'"),
+        ('[sources.a]\nurl = "x"\nshards = 2\n[sources.a-00]\nurl = "y"\n', "same slice 'a-00'"),
+        ('[sources.a]\nurl = "${TWOHANDS_NOT_SET}"\n', r"sources\.a\.url: the environment variable 'TWOHANDS_NOT_SET'"),
+        ('home = "x"\n[sources.a]\nurl = "x"\n', "--home or TWOHANDS_HOME"),
+        ('[sources.a]\nurl = "x"\n[index]\ngolden = "no.jsonl"\n', "index.golden: received 'no.jsonl'"),
+        ('[sources.a]\nurl = "x"\n[automation]\ntimezone = "Mars/Base"\n', "automation.timezone: received 'Mars/Base'"),
+        ('[sources.a]\nurl = "x"\n[automation]\nreconcile = "daily"\n', "automation.reconcile: received 'daily'.*cron"),
+        ("[sources\n", "not valid TOML"),
+    ],
+)  # fmt: skip
+def test_wrong_file_names_the_key_what_was_received_and_what_is_valid(write, text, message):
+    with pytest.raises(ConfigError, match=f"(?s){message}"):
+        load(write(text))
+
+
+def test_every_wrong_key_is_named_at_once(write):
+    with pytest.raises(ConfigError) as caught:
+        load(write('[sources.a]\nurl = 1\nx = 2\n[encoder]\ndtype = "fp8"\n'))
+    assert all(key in str(caught.value) for key in ("sources.a.url", "sources.a.x", "encoder.dtype"))
+
+
+def test_environment_variables_are_expanded(write, monkeypatch):
+    monkeypatch.setenv("DOCS_AT", "s3://bucket")
+    assert load(write('[sources.a]\nurl = "${DOCS_AT}/docs"\n')).sources["a"].url == "s3://bucket/docs"
+
+
+def test_errors_never_show_the_value_of_a_variable(write, monkeypatch):
+    monkeypatch.setenv("TOKEN", "s3cret-value")
+    with pytest.raises(ConfigError) as caught:
+        load(write('[sources.a]\nurl = "x"\n[index]\nengine = "${TOKEN}"\n[encoder]\ndtype = "${TOKEN}"\n'))
+    assert "s3cret-value" not in str(caught.value)
+    assert "${TOKEN}" in str(caught.value)
+
+
+def test_errors_never_show_a_variable_inside_a_list(write, monkeypatch):
+    monkeypatch.setenv("TOKEN", "s3cret-value")
+    with pytest.raises(ConfigError) as caught:
+        load(write('[sources.a]\nurl = "x"\noptions = { key = ["${TOKEN}"] }\n'))
+    assert "s3cret-value" not in str(caught.value)
+
+
+def test_doubled_dollar_is_not_expanded(write):
+    assert load(write('[sources.a]\nurl = "$${HOME}"\n')).sources["a"].url == "${HOME}"
+
+
+def test_home_that_is_a_file_is_refused(write, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="is no folder"):
+        load(write('[sources.a]\nurl = "x"\n'), str(tmp_path / "file"))
+
+
+def test_shards_become_slices(write):
+    settings = load(write('[sources.t]\nurl = "x"\nshards = 3\n'))
+    assert [(s.name, s.source, s.shard, s.shards) for s in settings.slices()] == [
+        ("t-00", "t", 0, 3),
+        ("t-01", "t", 1, 3),
+        ("t-02", "t", 2, 3),
+    ]
+
+
+def test_variant_keys_override_the_decision(write):
+    settings = load(
+        write('[sources.a]\nurl = "x"\n[decision]\nalpha = 0.1\n[variants.main]\n[variants.api]\nalpha = 0.2\n')
+    )
+    assert (settings.variants["main"].alpha, settings.variants["api"].alpha) == (0.1, 0.2)
+
+
+def test_home_comes_from_the_option_then_the_environment(write, monkeypatch, tmp_path):
+    file = write('[sources.a]\nurl = "x"\n')
+    monkeypatch.setenv("TWOHANDS_HOME", str(tmp_path / "one"))
+    assert load(file).home == tmp_path / "one"
+    assert load(file, str(tmp_path / "two")).home == tmp_path / "two"
+
+
+def test_missing_file_says_where_it_was_looked_for(write, tmp_path):
+    with pytest.raises(ConfigError, match="does not exist"):
+        load(str(tmp_path / "nowhere.toml"))
+
+
+def test_the_project_file_shows_every_key(monkeypatch):
+    """Each documented default, uncommented, is a valid key; and no key of the settings is left undocumented."""
+    from orchestration.config import _keys_at
+    from orchestration.settings import Settings
+
+    text = (ROOT / "twohands.toml").read_text()
+    load(str(ROOT / "twohands.toml"))
+    for table in ("sources.x", "parsing", "chunking", "encoder", "index", "index.gate", "checks", "automation",
+                  "base", "behavior", "decision"):  # fmt: skip
+        keys = _keys_at(table.split("."))
+        assert keys, table
+        for key in keys:
+            assert f"{key} =" in text or f"{table}.{key}]" in text, f"{table}.{key} is not in twohands.toml"
+    assert Settings.model_fields
