@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
 if TYPE_CHECKING:  # the parser's workers import this module, and start in half the time without these
     import numpy as np
@@ -74,15 +74,28 @@ class Source(Protocol):
         ...
 
 
+class Mark(NamedTuple):
+    """A top-level block of a document: its kind ("h1".."h6" are headings, which have a name) and lines [start, end)."""
+
+    kind: str
+    start: int
+    end: int
+    name: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
-    """An accepted document, as Markdown. `text` is NFC with "\\n" line ends; `date` is ISO 8601, if it states one."""
+    """An accepted document, as Markdown. `text` is NFC with "\\n" line ends; `date` is ISO 8601, if it states one.
+
+    `outline` has the blocks of the text; None where the parser leaves it to the chunker to find them.
+    """
 
     text: str
     title: str
     date: str | None = None
     links: tuple[str, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
+    outline: tuple[Mark, ...] | None = None
 
 
 class Parser(Protocol):

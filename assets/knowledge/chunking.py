@@ -23,7 +23,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from assets.fingerprints import chunk_id, digest, sha256_text
-from assets.knowledge.markdown import Block, sections, subtree
+from assets.knowledge.markdown import Block, sections
+from assets.ports import Mark
 
 VERSION = "1"  # part of the chunker's fingerprint: raise it when the same document would be cut differently
 WHOLE = 4  # code and tables up to this many budgets stay whole; the encoder sees their beginning, full text sees all
@@ -58,9 +59,14 @@ def fingerprint(tokenizer: str, max_tokens: int) -> str:
     return digest(["chunker", VERSION, tokenizer, str(max_tokens)])
 
 
-def chunk(doc_id: str, title: str, text: str, *, count: Count, max_tokens: int) -> list[Chunk]:
-    """Cuts one document (Markdown, front matter removed) into chunks of at most about `max_tokens` tokens."""
-    found = list(sections(title, text))
+def chunk(
+    doc_id: str, title: str, text: str, *, count: Count, max_tokens: int, outline: Sequence[Mark] | None = None
+) -> list[Chunk]:
+    """Cuts one document (Markdown, front matter removed) into chunks of at most about `max_tokens` tokens.
+
+    `outline` is the text's, where the parser has found it already.
+    """
+    found = list(sections(title, text, outline))
     sizes = _Sizes(count)
     sizes([" > ".join(headings) for headings, _ in found] + [block.text for _, blocks in found for block in blocks])
     pieces: list[tuple[tuple[str, ...], str, int]] = []
@@ -156,26 +162,10 @@ def _units(block: Block, size: int, budget: int, count: Count) -> list[Unit]:
         return _code_pieces(block, budget, count)
     if block.kind == "table":
         return _table_pieces(block, budget, count)
-    children = _children(block)
+    children = block.children()
     if children:
         return _child_units(children, budget, count)
     return _text_units(text, budget, count)
-
-
-def _children(block: Block) -> list[Block]:
-    """The blocks inside a list, a list item or a quote, as they stand in the document; empty for other kinds."""
-    inner = block.tokens[1:-1]
-    found: list[Block] = []
-    index = 0
-    while index < len(inner):
-        end = subtree(inner, index)
-        token = inner[index]
-        if token.map is not None and token.type != "inline":
-            first, after = (line - block.start for line in token.map)
-            kind = token.type.removesuffix("_open")
-            found.append(Block(kind, block.lines[first:after], tuple(inner[index:end]), token.map[0]))
-        index = end
-    return found
 
 
 def _child_units(children: list[Block], budget: int, count: Count) -> list[Unit]:

@@ -17,7 +17,7 @@ from assets.fingerprints import digest
 from assets.knowledge import chunking
 from assets.knowledge.passages import fields_sha
 from assets.knowledge.records import Records, State
-from assets.ports import Key, Lake, Passage, Tokenizer
+from assets.ports import Key, Lake, Mark, Passage, Tokenizer
 
 FLUSH_ROWS = 8_192  # chunks between two writes: bounds memory
 
@@ -127,7 +127,11 @@ class _Cut:
 
     def add(self, document: Mapping[str, Any]) -> None:
         doc_id, title, text = document["doc_id"], document["title"], document["text"]
-        found = chunking.chunk(doc_id, title, text, count=self.tokenizer.count, max_tokens=self.max_tokens)
+        stored = document["outline"]
+        outline = None if stored is None else [Mark(*mark) for mark in json.loads(stored)]
+        found = chunking.chunk(
+            doc_id, title, text, count=self.tokenizer.count, max_tokens=self.max_tokens, outline=outline
+        )
         stated = {"date": document["date"]} if document["date"] else {}
         metadata = {**json.loads(document["metadata"]), **stated, **self.metadata}
         encoded = json.dumps(metadata, sort_keys=True, ensure_ascii=False)

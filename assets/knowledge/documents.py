@@ -58,6 +58,7 @@ LOG = pa.schema(
         ("links", pa.list_(pa.string())),
         ("metadata", pa.string()),
         ("text", pa.string()),
+        ("outline", pa.string()),
     ]
 )
 
@@ -239,6 +240,7 @@ class _Refresh:
                 "links": list(document.links),
                 "metadata": metadata,
                 "text": document.text,
+                "outline": None if document.outline is None else json.dumps(document.outline, ensure_ascii=False),
             }
         )
         row["part"] = row["part"] or "pending"
@@ -269,4 +271,5 @@ class _Refresh:
 _UNSET = object()
 _EMPTY: dict[str, Any] = {
     "raw_sha": "", "content_sha": "", "title": "", "date": None, "links": [], "metadata": "{}", "text": "",
+    "outline": None,
 }  # fmt: skip

@@ -27,10 +27,11 @@ from assets.knowledge.formats import base
 from assets.knowledge.formats.base import Parsed, Refused
 from assets.knowledge.formats.encoding import Decoded
 from assets.knowledge.formats.sniff import sniff
+from assets.knowledge.markdown import outline
 from assets.ports import Document, Reason, Refusal
 
-VERSION = "1"  # raise it when the same file would give another document
-LIBRARIES = ("chardet", "docutils", "lxml", "pypdf", "python-docx", "python-pptx", "PyYAML")
+VERSION = "2"  # raise it when the same file would give another document
+LIBRARIES = ("chardet", "docutils", "lxml", "markdown-it-py", "pypdf", "python-docx", "python-pptx", "PyYAML")
 
 _SAYS = re.compile(r"[^\s#>*_`|:\-+=~.\[\]()!\\]")  # a character that is no mark of Markdown
 
@@ -140,6 +141,7 @@ def _document(path: str, parsed: Parsed, decoded: Decoded | None) -> Document:
         date=parsed.date,
         links=base.bounded_links(parsed.links),
         metadata=base.bounded_metadata(metadata),
+        outline=outline(text),
     )
 
 

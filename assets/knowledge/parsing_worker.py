@@ -21,7 +21,7 @@ from collections.abc import Callable
 from typing import Any, BinaryIO
 
 from assets.knowledge.parsing import parse
-from assets.ports import Document, Reason, Refusal
+from assets.ports import Document, Mark, Reason, Refusal
 
 HEADER = struct.Struct(">IQ")
 READY = b"ready"  # what an answer's JSON is when the worker has started
@@ -37,6 +37,7 @@ def pack(document: Document | Refusal) -> tuple[bytes, bytes]:
         "date": document.date,
         "links": list(document.links),
         "metadata": dict(document.metadata),
+        "outline": document.outline,
     }
     return json.dumps(facts).encode(), document.text.encode()
 
@@ -52,7 +53,12 @@ def unpack(facts: bytes, text: bytes) -> Document | Refusal:
         date=None if found["date"] is None else str(found["date"]),
         links=tuple(str(link) for link in found["links"]),
         metadata={str(key): str(value) for key, value in found["metadata"].items()},
+        outline=None if found["outline"] is None else tuple(_mark(*mark) for mark in found["outline"]),
     )
+
+
+def _mark(kind: str, start: int, end: int, name: str) -> Mark:
+    return Mark(str(kind), int(start), int(end), str(name))
 
 
 Read = Callable[[str, bytes], Document | Refusal]

@@ -109,7 +109,9 @@ class Records:
         if done:
             base = f"base-{time.time_ns():020d}-{uuid.uuid4().hex[:8]}.parquet"
             names = [name.rsplit("/", 1)[1] for name in small]
-            whole = pa.concat_tables([table for name in small if (table := self._lake.read(name)) is not None])
+            whole = pa.concat_tables(
+                [table for name in small if (table := self._lake.read(name)) is not None], promote_options="default"
+            )
             self._lake.write(f"{self.folder}/{base}", whole.replace_schema_metadata({_REPLACES: json.dumps(names)}))
             joined |= dict.fromkeys(names, base)
         state = self.state()

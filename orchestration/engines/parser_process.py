@@ -21,6 +21,7 @@ from assets.ports import Document, Reason, Refusal
 
 CLOCK = 3  # times the CPU seconds: a machine that does other things must not refuse files
 START = 60.0  # seconds that a process may take to start on a machine that does other things
+MAX_FACTS = 1 << 28  # bytes of an answer's JSON: a text of very many lines has an outline as long
 PROGRAM = "assets.knowledge.parsing_worker"
 
 
@@ -124,7 +125,7 @@ class ParserProcess:
                 answer += block
             if wanted == HEADER.size and len(answer) >= wanted:
                 named, size = HEADER.unpack_from(answer)
-                if named > 1 << 24 or size > 4 * MAX_TEXT:
+                if named > MAX_FACTS or size > 4 * MAX_TEXT:
                     raise _Silent
                 wanted += named + size
         named, size = HEADER.unpack_from(answer)

@@ -60,8 +60,19 @@ def test_backfill_of_a_slice_ends_well(server):
 
 def test_sensor_page_shows_why_it_skipped(page, server):
     page.goto(f"{server.url}/locations/twohands/sensors/content_changed")
-    page.get_by_text("0 runs requested").last.click()
-    expect(page.get_by_text("nothing changed in 1 of 1 slices").first).to_be_visible()
+    reason = page.get_by_text("nothing changed in 1 of 1 slices").first
+
+    def opened() -> bool:
+        """The list of ticks is drawn anew every few seconds, and takes an open dialog with it."""
+        page.get_by_role("button", name="0 runs requested").first.click()
+        try:
+            expect(reason).to_be_visible(timeout=3_000)
+        except AssertionError:
+            page.reload()
+            return False
+        return True
+
+    server.wait(opened, 120, "the reasons of a tick that requested nothing")
 
 
 def test_failed_gate_is_red_and_blocks(page, server):

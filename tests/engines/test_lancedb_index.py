@@ -52,6 +52,18 @@ def test_asking_for_the_published_version_creates_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_reader_is_opened_anew_when_the_tag_moves_and_only_then(tmp_path):
+    index, other = LanceIndex(str(tmp_path / "index")), LanceIndex(str(tmp_path / "index"))
+    publish(index, generation(1))
+    first = other.published()
+    assert other.published() is first
+    publish(index, generation(2))
+    second = other.published()
+    assert (second is not first, second.count()) == (True, len(generation(2)))
+    shutil.rmtree(tmp_path / "index")
+    assert other.published() is None
+
+
 @pytest.mark.parametrize("uri", ["db-like", "file://{}/index", "memory://somewhere"])
 def test_any_kind_of_uri_works(tmp_path, monkeypatch, uri):
     monkeypatch.chdir(tmp_path)

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import random
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assets.fingerprints import sha256_text
+from assets.knowledge import markdown
 from assets.knowledge.chunking import WHOLE, chunk, fingerprint
-from assets.knowledge.markdown import sections
+from assets.knowledge.markdown import Block, outline, sections
 from tests.fakes import WordTokenizer
 
 count = WordTokenizer().count
@@ -166,3 +168,35 @@ def test_any_text_is_cut_the_same_way_twice(text):
 def test_fingerprint_depends_on_tokenizer_and_budget():
     assert len({fingerprint("a", 100), fingerprint("b", 100), fingerprint("a", 101)}) == 3
     assert fingerprint("a", 100) == fingerprint("a", 100)
+
+
+PIECES = st.sampled_from(
+    ["- a\n- b\n", "1. one\n\n   more\n2. two\n", "* x\n\n    y\n\n      - z\n", "> quoted\n> - list\n", "para graph\n",
+     "## Head\n", "Setext\n---\n", "```py\n# no heading\n```\n", "    code\n", "| a | b |\n|---|---|\n| 1 | 2 |\n",
+     "<div>\n\ntext\n\n</div>\n", "---\n", "\n", "\n\n", "lazy\n", "  indented\n", "- a\n\n\n- b\n  - c\n\n    d\n"]
+)  # fmt: skip
+
+
+@given(st.lists(PIECES, max_size=14).map("".join))
+@settings(max_examples=300, deadline=None)
+def test_block_by_itself_has_the_parts_that_it_has_in_its_document(text):
+    """What is inside a block is found by parsing the block alone; that must not depend on what stands around it."""
+    lines, tokens, index = text.split("\n"), markdown._markdown().parse(text), 0
+    while index < len(tokens):
+        end, token = markdown.subtree(tokens, index), tokens[index]
+        if token.type in ("bullet_list_open", "ordered_list_open", "blockquote_open"):
+            own = Block(token.type, tuple(lines[token.map[0] : token.map[1]]))
+            there = replace(own, tokens=tuple(tokens[index:end]), start=token.map[0])
+            assert _shape(own) == _shape(there)
+        index = end
+
+
+def _shape(block):
+    return block.kind, block.lines, [_shape(child) for child in block.children()]
+
+
+def test_outline_of_the_parser_gives_the_chunks_that_the_text_gives():
+    text = f"# A\n\n{words(60)}\n\n- {words(30, 1)}\n- {words(30, 2)}\n\n## B\n\n```\ncode\n```\n"
+    given_outline = chunk("h/a.md", "A", text, count=count, max_tokens=40, outline=outline(text))
+    assert given_outline == chunk("h/a.md", "A", text, count=count, max_tokens=40)
+    assert len(given_outline) > 4
