@@ -6,9 +6,10 @@ Arrays are numpy, tables are pyarrow, and nothing here imports an engine.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import date
 from enum import StrEnum
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
@@ -16,6 +17,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 if TYPE_CHECKING:  # the parser's workers import this module, and start in half the time without these
     import numpy as np
     import pyarrow as pa
+
+Progress = Callable[[str, int, int], None]  # what is being done, how much of it, of how much
 
 # --------------------------------------------------------------------------------------------------- documents
 
@@ -304,4 +307,27 @@ class Lake(Protocol):
 
     def lock(self, name: str, timeout: float) -> AbstractContextManager[object]:
         """One holder at a time; EngineBusy when it is not free within `timeout` seconds."""
+        ...
+
+
+# --------------------------------------------------------------------------------------------------- warehouse
+
+
+class Warehouse(Protocol):
+    """Where SQL turns interactions and attributions into marts, day by day. One writer at a time."""
+
+    def load(self, days: Sequence[date]) -> None:
+        """Makes these days of the lake readable in SQL; nothing to do where the warehouse reads the lake itself."""
+        ...
+
+    def build(self, days: Sequence[date] | None) -> object:
+        """Rebuilds these days of every mart, or all; EngineError naming the models and tests that failed."""
+        ...
+
+    def export_daily(self, days: Sequence[date]) -> int:
+        """Writes these days of behavior_daily to the lake, where they can be read without a lock; returns the rows."""
+        ...
+
+    def gaps(self) -> pa.Table:
+        """The rows of knowledge_gaps, worst first."""
         ...

@@ -18,6 +18,7 @@ from assets.knowledge import checks, preview
 from assets.knowledge.checks import DOCUMENT_CHECKS, INDEX_CHECKS
 from assets.knowledge.pipeline import FastHand
 from assets.knowledge.publish import IndexRefused, IndexReport
+from assets.rendering import Markdown, Metadata
 
 GROUP = "knowledge"
 OWNERS = ["team:knowledge"]
@@ -131,8 +132,8 @@ def build(slices: dg.PartitionsDefinition, policy: Policy, engine: str = "lanced
     return [documents, chunks, embeddings, index]
 
 
-def _shown(metadata: preview.Metadata) -> dict[str, Any]:
-    return {k: dg.MetadataValue.md(v) if isinstance(v, preview.Markdown) else v for k, v in metadata.items()}
+def _shown(metadata: Metadata) -> dict[str, Any]:
+    return {k: dg.MetadataValue.md(v) if isinstance(v, Markdown) else v for k, v in metadata.items()}
 
 
 @contextmanager

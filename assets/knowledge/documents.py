@@ -23,8 +23,7 @@ import pyarrow as pa
 from assets.errors import SourceBusy, SourceError
 from assets.fingerprints import digest, sha256_bytes
 from assets.knowledge.records import Records, State
-from assets.knowledge.vectors import Progress
-from assets.ports import Document, Lake, Listing, Parser, Reason, Refusal, Source, SourceFile
+from assets.ports import Document, Lake, Listing, Parser, Progress, Reason, Refusal, Source, SourceFile
 
 FLUSH_ROWS = 500  # documents between two commits of a long first sync: what a kill can cost in parsing
 FLUSH_CHARACTERS = 32 * 2**20

@@ -23,8 +23,8 @@ from assets.knowledge.overlay import Overlay
 from assets.knowledge.publish import IndexReport, Publisher, Target
 from assets.knowledge.sources import split
 from assets.knowledge.sync import Plan, plan
-from assets.knowledge.vectors import Embedded, Progress, VectorCache, cached_encoders
-from assets.ports import Encoder, Hit, Lake, Listing, Parser, Query, Source, Tokenizer, VectorIndex
+from assets.knowledge.vectors import Embedded, VectorCache, cached_encoders
+from assets.ports import Encoder, Hit, Lake, Listing, Parser, Progress, Query, Source, Tokenizer, VectorIndex
 
 VECTORS = "knowledge/vectors"
 LOCK_SECONDS = 600.0

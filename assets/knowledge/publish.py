@@ -18,8 +18,8 @@ from assets.knowledge.candidate_checks import CandidateChecks, Check
 from assets.knowledge.history import IndexVersion
 from assets.knowledge.records import Records, State
 from assets.knowledge.sync import Plan, difference, plan
-from assets.knowledge.vectors import Embedded, Progress, VectorCache
-from assets.ports import Candidate, Encoder, IndexSchema, Key, Lake, Passage, Published, VectorIndex
+from assets.knowledge.vectors import Embedded, VectorCache
+from assets.ports import Candidate, Encoder, IndexSchema, Key, Lake, Passage, Progress, Published, VectorIndex
 
 BATCH = 1_024  # passages written to the engine at once
 PREVIEW = 8  # changed passages kept for the UI

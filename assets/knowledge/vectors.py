@@ -16,13 +16,11 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from assets.ports import Encoder, Lake
+from assets.ports import Encoder, Lake, Progress
 
 BATCH = 256  # texts between two writes: the most that a kill can lose
 PART_ROWS = 16_384  # small parts are joined up to this many rows: 25 MB at 384 dimensions
 COMPACT_AT = 24  # parts smaller than that
-
-Progress = Callable[[str, int, int], None]  # what is being done, how many are done, of how many
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,63 @@
+"""How values are shown to people in the UI. Text of documents and of users is quoted as code, so that nothing in it can
+format, link or load anything there. `Markdown` marks strings that hold Markdown.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Sequence
+from typing import Any
+
+ROWS = 12  # of a table in the UI
+CHARACTERS = 240  # of a quoted text
+
+
+class Markdown(str):
+    """A string that holds Markdown."""
+
+    __slots__ = ()
+
+
+Metadata = dict[str, int | float | str | Markdown]
+
+
+def picture(title: str, draw: Callable[[Any], None]) -> Markdown:
+    """A small PNG inside Markdown; `draw` gets the axes."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5, 2.4), dpi=110, layout="constrained")
+    axes = figure.subplots()
+    axes.set_title(title, fontsize=10)
+    draw(axes)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return Markdown(f"![{title}](data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()})")
+
+
+def bullets(items: Sequence[str]) -> Markdown:
+    """A list of quoted texts, the first ROWS of them."""
+    shown = [f"- {code(item)}" for item in items[:ROWS]]
+    return Markdown("\n".join([*shown, *_more(len(items))]))
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Markdown:
+    """A table of quoted texts, the first ROWS of them."""
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    lines += ["| " + " | ".join(code(cell) for cell in row) + " |" for row in rows[:ROWS]]
+    return Markdown("\n".join([*lines, "", *_more(len(rows))]))
+
+
+def code(text: str) -> str:
+    """A short text on one line, quoted."""
+    return "`" + " ".join(text.split()).replace("`", "'").replace("|", "¦")[:CHARACTERS] + "`"
+
+
+def block(text: str) -> str:
+    """A longer text, quoted as it stands."""
+    cut = text if len(text) <= CHARACTERS else text[:CHARACTERS] + " ..."
+    return "\n".join("    " + line for line in cut.splitlines())
+
+
+def _more(count: int) -> list[str]:
+    return [f"\n... and {count - ROWS} more"] if count > ROWS else []
