@@ -12,8 +12,11 @@ STAMP  := $(VENV)/.installed
 help:                ## This list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
 
-run: $(STAMP)        ## Serve the Dagster UI at http://127.0.0.1:3000 (PORT=...), sensors and schedules running.
+run: $(STAMP) sample/interactions  ## Serve the Dagster UI at http://127.0.0.1:3000 (PORT=...), sensors and schedules running.
 	@$(BIN)/twohands dev --port $(PORT)
+
+sample/interactions: | $(STAMP)  # 60 days of demo logs up to yesterday, made once
+	@$(BIN)/python sample/make_interactions.py
 
 test: export HF_HUB_OFFLINE = 1
 test: $(STAMP)       ## All tests.

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
@@ -316,6 +317,14 @@ class Lake(Protocol):
 class Warehouse(Protocol):
     """Where SQL turns interactions and attributions into marts, day by day. One writer at a time."""
 
+    def locked(self) -> AbstractContextManager[None]:
+        """The warehouse for ourselves; EngineBusy names the holder who does not let go."""
+        ...
+
+    def inputs(self, days: Sequence[date]) -> dict[date, str]:
+        """What the marts of each day are built from, as a digest: rows of the lake, the reference, the models."""
+        ...
+
     def load(self, days: Sequence[date]) -> None:
         """Makes these days of the lake readable in SQL; nothing to do where the warehouse reads the lake itself."""
         ...
@@ -324,8 +333,24 @@ class Warehouse(Protocol):
         """Rebuilds these days of every mart, or all; EngineError naming the models and tests that failed."""
         ...
 
-    def export_daily(self, days: Sequence[date]) -> int:
-        """Writes these days of behavior_daily to the lake, where they can be read without a lock; returns the rows."""
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What a dbt process needs to build the same; of a password only the name of its variable."""
+        ...
+
+    def arguments(self, days: Sequence[date] | None) -> list[str]:
+        """dbt's words for building these days, or the models that have no days."""
+        ...
+
+    def target(self) -> Path:
+        """An empty folder for the output of one dbt process that somebody else runs; call it under the lock."""
+        ...
+
+    def export_daily(self, days: Sequence[date], inputs: Mapping[date, str]) -> int:
+        """Writes these days of behavior_daily to the lake, where they can be read without a lock; returns the rows.
+
+        `inputs` is what `inputs` said before the build; each day's file carries it.
+        """
         ...
 
     def gaps(self) -> pa.Table:

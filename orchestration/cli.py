@@ -15,7 +15,9 @@ from typing import Any
 import click
 
 from assets.errors import ConfigError, GateRefused, TwohandsError
+from orchestration import cli_behavior
 from orchestration import cli_views as views
+from orchestration.cli_behavior import json_flag
 from orchestration.config import load
 from orchestration.progress import shown
 from orchestration.settings import Settings
@@ -30,6 +32,7 @@ class Context:
         self._config, self._home, self.as_json = config, home, as_json
         self._settings: Settings | None = None
         self._hand: Any = None
+        self._behavior: Any = None
 
     @property
     def settings(self) -> Settings:
@@ -46,6 +49,15 @@ class Context:
             self._hand = fast_hand(self.settings)
         return self._hand
 
+    @property
+    def behavior(self) -> Any:
+        """The data side of the slow hand."""
+        if self._behavior is None:
+            from orchestration.assembly_behavior import behavior_data
+
+            self._behavior = behavior_data(self.settings)
+        return self._behavior
+
     def slices(self, chosen: str | None) -> list[str]:
         """The chosen slice, or all; a source's name stands for all of its shards."""
         specs = self.settings.slices()
@@ -60,16 +72,6 @@ class Context:
     def show(self, value: dict[str, Any], text: Callable[[], str]) -> None:
         """One JSON object, or the same for a person."""
         click.echo(json.dumps(value, ensure_ascii=False) if self.as_json else text())
-
-
-def _json_flag(command: Any) -> Any:
-    def remember(context: click.Context, _: click.Parameter, value: bool) -> None:
-        if value:
-            context.obj.as_json = True
-
-    return click.option(
-        "--json", is_flag=True, expose_value=False, callback=remember, help="Print one machine-readable object."
-    )(command)
 
 
 _SLICE = click.option("--slice", "slice_", metavar="S", help="Only this slice, or all shards of this source.")
@@ -89,7 +91,7 @@ def cli(context: click.Context, config: str | None, home: str | None, as_json: b
 
 @cli.command()
 @_SLICE
-@_json_flag
+@json_flag
 @_pass
 def plan(context: Context, slice_: str | None) -> None:
     """What a sync would add, move, delete and embed, without doing it."""
@@ -101,7 +103,7 @@ def plan(context: Context, slice_: str | None) -> None:
 @cli.command()
 @_SLICE
 @click.option("--full", is_flag=True, help="Read every file again and compare every passage.")
-@_json_flag
+@json_flag
 @_pass
 def sync(context: Context, slice_: str | None, full: bool) -> None:
     """Bring the published index up to the sources, paying for what changed."""
@@ -123,7 +125,7 @@ def sync(context: Context, slice_: str | None, full: bool) -> None:
 
 @cli.command()
 @_SLICE
-@_json_flag
+@json_flag
 @_pass
 def chunks(context: Context, slice_: str | None) -> None:
     """Every published passage, as JSON lines."""
@@ -138,7 +140,7 @@ def chunks(context: Context, slice_: str | None) -> None:
 @click.option("--queries", type=click.Path(exists=True, dir_okay=False), help='JSON lines: {"query": "..."} each.')
 @click.option("--k", default=5, show_default=True, type=click.IntRange(1, 1000), help="Passages for each query.")
 @click.option("--where", multiple=True, metavar="KEY=VALUE", help="Only passages with this slice, title or metadata.")
-@_json_flag
+@json_flag
 @_pass
 def search(context: Context, query: str | None, queries: str | None, k: int, where: tuple[str, ...]) -> None:
     """The best passages for a query: vector and full-text search, fused."""
@@ -158,7 +160,7 @@ def search(context: Context, query: str | None, queries: str | None, k: int, whe
 
 @cli.command()
 @_SLICE
-@_json_flag
+@json_flag
 @_pass
 def rejected(context: Context, slice_: str | None) -> None:
     """Files that were refused, and why."""
@@ -167,7 +169,7 @@ def rejected(context: Context, slice_: str | None) -> None:
 
 
 @cli.command()
-@_json_flag
+@json_flag
 @_pass
 def status(context: Context) -> None:
     """What is published, how fresh it is, and what was refused."""
@@ -178,7 +180,7 @@ def status(context: Context) -> None:
 
 
 @cli.command()
-@_json_flag
+@json_flag
 @_pass
 def doctor(context: Context) -> None:
     """Checks configuration, sources, models, engines and disk."""
@@ -199,6 +201,10 @@ def dev(context: Context, port: int, host: str) -> None:
     from orchestration.dev import serve
 
     serve(context.settings, host, port)
+
+
+for command in cli_behavior.COMMANDS:
+    cli.add_command(command)
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -1,19 +1,50 @@
 """The only assembly point of the Dagster project. Loading it touches no network and imports no torch."""
 
+from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 import dagster as dg
 
+from assets.behavior import assets as behavior
+from assets.behavior.pipeline import BehaviorData
 from assets.knowledge import assets as knowledge
 from assets.knowledge.pipeline import FastHand
-from orchestration import assembly, jobs, partitions, schedules, sensors
+from orchestration import assembly, assembly_behavior, jobs, partitions, schedules, sensors
 from orchestration.config import load
+from orchestration.landing_sensor import interactions_landed
 from orchestration.settings import Settings
 
 
-def build(settings: Settings, hand: FastHand | None = None) -> dg.Definitions:
-    """All definitions for these settings; `hand` stands in for the configured engines."""
-    slices = partitions.slices(settings)
+def build(
+    settings: Settings,
+    hand: FastHand | None = None,
+    data: BehaviorData | None = None,
+    project: behavior.Project | None = None,
+) -> dg.Definitions:
+    """All definitions for these settings; `hand`, `data` and `project` stand in for what is configured."""
+    fast, slow = _fast(settings), _slow(settings, project or assembly_behavior.project(settings))
+    resources = {
+        "fast_hand": hand or assembly.fast_hand(settings),
+        "behavior_data": data or assembly_behavior.behavior_data(settings),
+        "dbt": assembly_behavior.dbt(),
+    }
+    sync, reconcile = jobs.sync(), jobs.reconcile()
+    ingest, rebuild = jobs.ingest(), jobs.rebuild()
+    return dg.Definitions(
+        assets=[*fast, *slow],
+        jobs=[sync, reconcile, ingest, rebuild, jobs.maintain],
+        sensors=[
+            sensors.content_changed(settings, sync),
+            interactions_landed(settings, ingest, rebuild),
+        ],
+        schedules=schedules.build(settings, reconcile, rebuild),
+        resources=resources,
+        executor=dg.in_process_executor,
+    )
+
+
+def _fast(settings: Settings) -> Sequence[Any]:
     policy = knowledge.Policy(
         retries=settings.automation.retries,
         retry_seconds=settings.automation.retry_seconds,
@@ -21,15 +52,18 @@ def build(settings: Settings, hand: FastHand | None = None) -> dg.Definitions:
         max_document_age_days=settings.checks.max_document_age_days,
         freshness=timedelta(hours=settings.checks.freshness_hours),
     )
-    sync, reconcile = jobs.sync(), jobs.reconcile()
-    return dg.Definitions(
-        assets=knowledge.build(slices, policy, settings.index.engine),
-        jobs=[sync, reconcile, jobs.maintain],
-        sensors=[sensors.content_changed(settings, sync)],
-        schedules=schedules.build(settings, reconcile),
-        resources={"fast_hand": hand or assembly.fast_hand(settings)},
-        executor=dg.in_process_executor,
+    return knowledge.build(partitions.slices(settings), policy, settings.index.engine)
+
+
+def _slow(settings: Settings, project: behavior.Project) -> Sequence[Any]:
+    policy = behavior.Policy(
+        retries=settings.automation.retries,
+        retry_seconds=settings.automation.retry_seconds,
+        max_quarantined_share=settings.behavior.max_quarantined_share,
+        close_after_days=settings.behavior.close_after_days,
+        freshness=timedelta(hours=settings.checks.freshness_hours),
     )
+    return behavior.build(partitions.days(settings), policy, project)
 
 
 @dg.definitions

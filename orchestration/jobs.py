@@ -4,6 +4,8 @@ from typing import Any
 
 import dagster as dg
 
+from assets.behavior.assets import GROUP as BEHAVIOR
+from assets.behavior.assets import LANDING
 from assets.knowledge.assets import GROUP
 from assets.knowledge.pipeline import FastHand
 
@@ -32,6 +34,28 @@ def reconcile() -> Any:
         config=_FULL,
         executor_def=dg.in_process_executor,
         tags={"twohands/hand": "fast"},
+    )
+
+
+def ingest() -> Any:
+    """Reads the landing folder; the marts follow when the sensor sees which days are dirty."""
+    return dg.define_asset_job(
+        "ingest_interactions",
+        dg.AssetSelection.assets(LANDING),
+        description="Reads new, grown and replaced files of the landing folder.",
+        executor_def=dg.in_process_executor,
+        tags={"twohands/hand": "slow"},
+    )
+
+
+def rebuild() -> Any:
+    """Rebuilds days from interactions to marts. In one process: dbt is one of its own, and all else is short."""
+    return dg.define_asset_job(
+        "rebuild_days",
+        dg.AssetSelection.groups(BEHAVIOR),
+        description="Interactions to marts, for the selected days; a range of days is one run.",
+        executor_def=dg.in_process_executor,
+        tags={"twohands/hand": "slow"},
     )
 
 

@@ -1,6 +1,8 @@
-"""Partitions: a slice is a source, or one shard of a large one."""
+"""Partitions: a slice is a source, or one shard of a large one; a day is the day on which an interaction happened."""
 
 from __future__ import annotations
+
+from datetime import UTC, datetime
 
 import dagster as dg
 
@@ -10,3 +12,9 @@ from orchestration.settings import Settings
 def slices(settings: Settings) -> dg.StaticPartitionsDefinition:
     """One partition for each slice of twohands.toml, in the file's order."""
     return dg.StaticPartitionsDefinition([spec.name for spec in settings.slices()])
+
+
+def days(settings: Settings) -> dg.DailyPartitionsDefinition:
+    """One partition for each event day (UTC) from `behavior.first_day` to today, today included."""
+    first = datetime.combine(settings.behavior.first_day, datetime.min.time(), UTC)
+    return dg.DailyPartitionsDefinition(start_date=first, timezone="UTC", end_offset=1)

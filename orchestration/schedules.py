@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
@@ -11,8 +12,8 @@ from orchestration.jobs import maintain
 from orchestration.settings import Settings
 
 
-def build(settings: Settings, reconcile: Any) -> list[dg.ScheduleDefinition]:
-    """The nightly reconciliation of every slice, and the housekeeping after it."""
+def build(settings: Settings, reconcile: Any, rebuild: Any) -> list[dg.ScheduleDefinition]:
+    """The nightly reconciliation of every slice, the housekeeping after it, and the closing of a day."""
     automation = settings.automation
     names = [spec.name for spec in settings.slices()]
 
@@ -37,4 +38,20 @@ def build(settings: Settings, reconcile: Any) -> list[dg.ScheduleDefinition]:
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description="Compacts the lake and the index, and collects vectors that nothing needs any more.",
     )
-    return [nightly, housekeeping]
+    closing = settings.behavior
+
+    @dg.schedule(
+        name="close_day",
+        job=rebuild,
+        cron_schedule=closing.close,
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description=f"Rebuilds the day that closes: {closing.close_after_days} days after it, its late events are in.",
+    )
+    def close_day(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        day = context.scheduled_execution_time.date() - timedelta(days=closing.close_after_days)
+        if day < closing.first_day:
+            return dg.SkipReason(f"{day} is before behavior.first_day ({closing.first_day})")
+        return dg.RunRequest(run_key=f"close:{day}", partition_key=day.isoformat())
+
+    return [nightly, housekeeping, close_day]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -23,6 +24,12 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+def _cron(value: str) -> str:
+    if not _CRON.fullmatch(value):
+        raise ValueError('Expected five cron fields, as in "0 3 * * *"')
+    return value
 
 
 class SourceSettings(_Table):
@@ -126,9 +133,7 @@ class AutomationSettings(_Table):
     @field_validator("reconcile", "housekeeping")
     @classmethod
     def _five_fields(cls, value: str) -> str:
-        if not _CRON.fullmatch(value):
-            raise ValueError('Expected five cron fields, as in "0 3 * * *"')
-        return value
+        return _cron(value)
 
 
 class BaseModelSettings(_Table):
@@ -139,10 +144,43 @@ class BaseModelSettings(_Table):
 
 
 class BehaviorSettings(_Table):
-    """[behavior]: interactions. Read by the slow hand."""
+    """[behavior]: interactions. `landing` is a folder or an fsspec URL; days before `first_day` are refused."""
 
-    landing: str = "sample/interactions"
+    landing: Annotated[str, Field(min_length=1)] = "sample/interactions"
+    options: Mapping[str, str | int | bool] = Field(default_factory=dict)
     close_after_days: Annotated[int, Field(ge=0, le=90)] = 3
+    first_day: date = date(2025, 1, 1)
+    sensor_seconds: Annotated[int, Field(ge=1, le=3_600)] = 5
+    close: str = "15 2 * * *"
+    max_line_kilobytes: Annotated[int, Field(ge=1, le=65_536)] = 1_024
+    future_minutes: Annotated[float, Field(ge=0, le=1_440)] = 10
+    max_quarantined_share: Share = 0.01
+
+    @field_validator("close")
+    @classmethod
+    def _five_fields(cls, value: str) -> str:
+        return _cron(value)
+
+    @field_validator("first_day", mode="before")
+    @classmethod
+    def _a_date(cls, value: Any) -> Any:
+        try:
+            return date.fromisoformat(value) if isinstance(value, str) else value
+        except ValueError as error:
+            raise ValueError("Expected a date, as in 2025-01-01") from error
+
+
+class WarehouseSettings(_Table):
+    """[warehouse]: where dbt builds the marts. Keys after `lock_seconds` are Postgres'."""
+
+    engine: Literal["duckdb", "postgres"] = "duckdb"
+    lock_seconds: Annotated[float, Field(ge=0, le=86_400)] = 600
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65_535)] = 5_432
+    user: str = "twohands"
+    database: str = "twohands"
+    schema_name: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,62}$")] = "twohands"
+    password_env: str = "TWOHANDS_PG_PASSWORD"  # noqa: S105 - the name of a variable, not a password
 
 
 class BudgetSettings(_Table):
@@ -179,6 +217,7 @@ class Settings(_Table):
     base: BaseModelSettings = Field(default_factory=BaseModelSettings)
     variants: Mapping[Name, DecisionSettings] = Field(default_factory=lambda: {"main": DecisionSettings()})
     behavior: BehaviorSettings = Field(default_factory=BehaviorSettings)
+    warehouse: WarehouseSettings = Field(default_factory=WarehouseSettings)
     decision: DecisionSettings = Field(default_factory=DecisionSettings)
     root: Path = Path()
     home: Path = Path()

@@ -6,19 +6,17 @@ this file: Dagster reads those of an asset's config and resources when it is def
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import dagster as dg
 
-from assets.errors import Final, Retryable
+from assets.assets import logged, shown, translated
 from assets.knowledge import checks, preview
 from assets.knowledge.checks import DOCUMENT_CHECKS, INDEX_CHECKS
 from assets.knowledge.pipeline import FastHand
 from assets.knowledge.publish import IndexRefused, IndexReport
-from assets.rendering import Markdown, Metadata
 
 GROUP = "knowledge"
 OWNERS = ["team:knowledge"]
@@ -65,11 +63,11 @@ def build(slices: dg.PartitionsDefinition, policy: Policy, engine: str = "lanced
     def documents(
         context: dg.AssetExecutionContext, config: SyncConfig, fast_hand: dg.ResourceParam[FastHand]
     ) -> dg.MaterializeResult:
-        with _errors(policy):
-            report = fast_hand.documents(context.partition_key, full=config.full, progress=_progress(context))
+        with translated(policy.retries, policy.retry_seconds):
+            report = fast_hand.documents(context.partition_key, full=config.full, progress=logged(context))
         return dg.MaterializeResult(
             data_version=dg.DataVersion(report.digest),
-            metadata=_shown(preview.of_documents(report, fast_hand.rejected([context.partition_key]))),
+            metadata=shown(preview.of_documents(report, fast_hand.rejected([context.partition_key]))),
             check_results=list(
                 checks.document_results(
                     report, max_refused_share=policy.max_refused_share, max_age_days=policy.max_document_age_days
@@ -84,11 +82,11 @@ def build(slices: dg.PartitionsDefinition, policy: Policy, engine: str = "lanced
         "their position: an edit at the top of a document renumbers nothing.",
     )
     def chunks(context: dg.AssetExecutionContext, fast_hand: dg.ResourceParam[FastHand]) -> dg.MaterializeResult:
-        with _errors(policy):
+        with translated(policy.retries, policy.retry_seconds):
             report = fast_hand.chunks(context.partition_key)
         return dg.MaterializeResult(
             data_version=dg.DataVersion(report.digest),
-            metadata=_shown(preview.of_chunks(report, fast_hand.chunk_sizes(context.partition_key))),
+            metadata=shown(preview.of_chunks(report, fast_hand.chunk_sizes(context.partition_key))),
         )
 
     @dg.asset(
@@ -99,11 +97,11 @@ def build(slices: dg.PartitionsDefinition, policy: Policy, engine: str = "lanced
         "return to a former encoder cost nothing.",
     )
     def embeddings(context: dg.AssetExecutionContext, fast_hand: dg.ResourceParam[FastHand]) -> dg.MaterializeResult:
-        with _errors(policy):
-            report = fast_hand.embeddings(context.partition_key, progress=_progress(context))
+        with translated(policy.retries, policy.retry_seconds):
+            report = fast_hand.embeddings(context.partition_key, progress=logged(context))
         return dg.MaterializeResult(
             data_version=dg.DataVersion(fast_hand.embeddings_version(context.partition_key)),
-            metadata=_shown(preview.of_embeddings(report, fast_hand.encoder.fingerprint, fast_hand.vector_bytes())),
+            metadata=shown(preview.of_embeddings(report, fast_hand.encoder.fingerprint, fast_hand.vector_bytes())),
         )
 
     @dg.asset(
@@ -118,46 +116,19 @@ def build(slices: dg.PartitionsDefinition, policy: Policy, engine: str = "lanced
         context: dg.AssetExecutionContext, config: SyncConfig, fast_hand: dg.ResourceParam[FastHand]
     ) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult]:
         try:
-            with _errors(policy):
-                report = fast_hand.index(context.partition_key, full=config.full, progress=_progress(context))
+            with translated(policy.retries, policy.retry_seconds):
+                report = fast_hand.index(context.partition_key, full=config.full, progress=logged(context))
         except IndexRefused as refused:
             yield from map(checks.index_result, refused.report.checks)
             raise dg.Failure(str(refused), metadata=_refused(refused.report), allow_retries=False) from refused
         yield dg.MaterializeResult(
             data_version=dg.DataVersion(fast_hand.index_version(report)),
-            metadata=_shown(preview.of_index(report, fast_hand.recent_versions())),
+            metadata=shown(preview.of_index(report, fast_hand.recent_versions())),
             check_results=[checks.index_result(check) for check in report.checks],
         )
 
     return [documents, chunks, embeddings, index]
 
 
-def _shown(metadata: Metadata) -> dict[str, Any]:
-    return {k: dg.MetadataValue.md(v) if isinstance(v, Markdown) else v for k, v in metadata.items()}
-
-
-@contextmanager
-def _errors(policy: Policy) -> Iterator[None]:
-    """Retryable errors are tried again by Dagster, final ones fail at once with their own words."""
-    try:
-        yield
-    except IndexRefused:
-        raise
-    except Retryable as error:
-        raise dg.RetryRequested(policy.retries, policy.retry_seconds) from error
-    except Final as error:
-        raise dg.Failure(str(error), allow_retries=False) from error
-
-
 def _refused(report: IndexReport) -> dict[str, dg.MetadataValue]:
     return {"still_published": dg.MetadataValue.text(report.version or "nothing was published yet")}
-
-
-def _progress(context: dg.AssetExecutionContext) -> Any:
-    """Logs about ten lines for a long piece of work, and none for a short one."""
-
-    def report(what: str, done: int, total: int) -> None:
-        if total >= 1_000 and (done * 10) // total != ((done - 1) * 10) // total:
-            context.log.info(f"{what}: {done:,} of {total:,}")
-
-    return report

@@ -82,7 +82,9 @@ def server(tmp_path_factory):
     golden = [{"question": "when does the ferry leave", "doc_id": "docs/ferry.md"}] * 1
     golden.append({"question": "when is rye bread baked", "text": "baked on Fridays"})
     (folder / "golden.jsonl").write_text("".join(json.dumps(row) + "\n" for row in golden))
-    (folder / "twohands.toml").write_text('[sources.docs]\nurl = "docs"\n[index]\ngolden = "golden.jsonl"\n')
+    (folder / "twohands.toml").write_text(
+        '[sources.docs]\nurl = "docs"\n[index]\ngolden = "golden.jsonl"\n[behavior]\nlanding = "interactions"\n'
+    )
     made = Server(folder)
     made.start()
     yield made

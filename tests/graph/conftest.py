@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from assets.behavior.assets import Project
 from assets.knowledge.pipeline import FastHand, SliceSpec
+from orchestration.assembly_behavior import project as parsed
 from orchestration.config import load
 from orchestration.definitions import build
 from orchestration.engines.lake import open_lake
@@ -15,7 +17,7 @@ from tests.fakes import HashEncoder, MemorySource, PlainParser, WordTokenizer
 class Graph:
     """The real definitions over stand-in engines: two slices, `docs` and `notes`."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, project: Project) -> None:
         self.sources = {
             "docs": MemorySource({"a.md": "# Alpha\n\nAll about alpha.", "b.md": "# Bravo\n\nAll about bravo."}),
             "notes": MemorySource({"c.md": "# Charlie\n\nAll about charlie."}),
@@ -37,7 +39,7 @@ class Graph:
             parser=PlainParser(),
             golden=lambda: self.golden,
         )
-        self.defs = build(self.settings, self.hand)
+        self.defs = build(self.settings, self.hand, project=project)
 
     def run(self, instance, slice: str, job: str = "sync_slices"):
         return self.defs.resolve_job_def(job).execute_in_process(
@@ -45,6 +47,14 @@ class Graph:
         )
 
 
+@pytest.fixture(scope="session")
+def project(tmp_path_factory):
+    """The dbt project, parsed once for all tests."""
+    home = tmp_path_factory.mktemp("dbt")
+    (home / "twohands.toml").write_text('[sources.docs]\nurl = "docs"\n')
+    return parsed(load(str(home / "twohands.toml"), str(home / "home")))
+
+
 @pytest.fixture
-def graph(tmp_path):
-    return Graph(tmp_path)
+def graph(tmp_path, project):
+    return Graph(tmp_path, project)

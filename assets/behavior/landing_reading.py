@@ -1,0 +1,193 @@
+"""One pass over one version of a landing file: lines to parts, refusals to the quarantine.
+
+| the end of the file | young | unchanged for `settle_seconds` |
+|---|---|---|
+| a line end, or a whole JSON text | read | read |
+| half a line, or half a gzip stream | waits | quarantined as truncated |
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date
+
+import numpy as np
+import pyarrow as pa
+
+from assets.behavior import mappings
+from assets.behavior.events import Collector, DayOfEvents, add, shas
+from assets.behavior.interactions import parse
+from assets.behavior.landing_ledger import Entry, Part
+from assets.behavior.landing_lines import BOM, Cutter, Inflater, Limits, plain_chunks
+from assets.behavior.landing_parquet import parquet_lines
+from assets.behavior.landing_writes import Writes
+from assets.behavior.quarantine import Reason, Rejected
+from assets.ports import Lake
+
+_QUARANTINE = pa.schema([("file", pa.string()), ("line", pa.int64()), ("reason", pa.string()), ("detail", pa.string())])
+_HALF = {Reason.TRUNCATED, Reason.NOT_JSON, Reason.WRONG_ENCODING, Reason.BINARY, Reason.NUL, Reason.LONE_SURROGATE}
+_RECHECK_SECONDS = 3600.0  # a file with future-dated events is not read again more often
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What reading a file came to: its new entry, the parts that are new and gone, and what the new events are."""
+
+    entry: Entry
+    added: tuple[tuple[date, np.ndarray], ...] = ()  # hashes of the ids of new parts, by day
+    dropped: tuple[Part, ...] = ()
+    fresh: tuple[np.ndarray, ...] = ()  # hashes of the ids of events that the file did not have before
+    deleted: int = 0  # tombstones among these
+    reasons: Mapping[str, int] = field(default_factory=dict)  # of the lines that were refused now
+
+
+class Reading:
+    """One pass over one version of a file."""
+
+    def __init__(self, lake: Lake, writes: Writes, entry: Entry, limits: Limits, now: float) -> None:
+        self.entry, self.lines = entry, 0
+        self.parts: list[Part] = []
+        self._lake, self._writes, self._limits, self._now = lake, writes, limits, now
+        self._collector = Collector(limits, now)
+        self._flushes = 0
+        self._added: list[tuple[date, np.ndarray]] = []
+        self._fresh: list[np.ndarray] = []
+        self._deleted = 0
+
+    @property
+    def refused(self) -> list[tuple[int, str, str]]:
+        """Line, reason, detail of what was refused."""
+        return self._collector.refused
+
+    def plain(self, data: bytes, start: int, settled: bool) -> tuple[int, bool]:
+        """JSON lines from a place on. Returns how many bytes are read for good, and whether something waits."""
+        cutter = Cutter(self._limits.line_bytes)
+        for chunk in plain_chunks(data, start):
+            self._take(cutter.feed(chunk))
+        consumed = start + cutter.consumed + (len(BOM) if start == 0 and data.startswith(BOM) else 0)
+        if not cutter.holds:
+            return consumed, False
+        waiting = self._last(cutter.last, settled)
+        return (consumed if waiting else len(data)), waiting
+
+    def gzip(self, data: bytes, settled: bool) -> bool:
+        """Compressed JSON lines. Returns whether something waits."""
+        cutter, inflater = Cutter(self._limits.line_bytes), Inflater(data, self._limits)
+        for chunk in inflater.chunks():
+            self._take(cutter.feed(chunk))
+        if inflater.problem is not None:
+            self._collector.refuse(
+                self.lines + 1, Rejected(inflater.problem, f"after line {self.lines}; the rest is lost")
+            )
+            return False
+        if inflater.incomplete:
+            if settled:
+                refusal = Rejected(Reason.TRUNCATED, f"the gzip stream ends early, after line {self.lines}")
+                self._collector.refuse(self.lines + 1, refusal)
+            return not settled
+        return self._last(cutter.last, settled) if cutter.holds else False
+
+    def mapped(self, data: bytes, kind: str, settled: bool) -> bool:
+        """Parquet, or a format that is mapped as a whole. Returns whether it waits."""
+        try:
+            found = parquet_lines(data, self._limits) if kind == "parquet" else mappings.lines(data, kind, self._limits)
+            for number, line in found:
+                self.lines = max(self.lines, number)
+                if isinstance(line, Rejected):
+                    self._collector.refuse(number, line)
+                else:
+                    self._collector.take([line if len(line) <= self._limits.line_bytes else None], number)
+                    self._flush_if_full()
+        except Rejected as refusal:
+            half = refusal.reason in (Reason.CORRUPT_PARQUET, Reason.TRUNCATED)
+            if half and not settled:
+                return True
+            self._collector.refuse(0, refusal)
+        return False
+
+    def finish(self, old: Mapping[date, list[Part]]) -> list[Part]:
+        """Stores what is held and returns the parts of this version. A day that is as it was keeps its old parts."""
+        self._flush(old if not self._flushes else {})
+        return self.parts
+
+    def store(self, day: date, table: pa.Table, total: bytes, suffix: str = "") -> Part:
+        """Writes one part."""
+        name = f"behavior/events/{day}/{self.entry.key}-{self.entry.version}{suffix}.parquet"
+        self._writes.put(name, table)
+        return Part(day, name, table.num_rows, total)
+
+    def recheck(self) -> float | None:
+        """When the file is to be read again for its future-dated events."""
+        due = self._collector.recheck
+        return None if due is None else max(due, self._now + _RECHECK_SECONDS)
+
+    def change(self, entry: Entry, dropped: list[Part], quarantine: str | None, quarantined: int) -> Change:
+        """The outcome; writes the quarantine of this version, which holds what stood in the former one too."""
+        if self.refused:
+            old = self._lake.read(quarantine) if quarantine else None
+            lines, reasons, details = zip(*self.refused, strict=True)
+            new = pa.table([pa.array([entry.path] * len(lines)), lines, reasons, details], schema=_QUARANTINE)
+            name = f"behavior/quarantine/{entry.key}-{entry.version}.parquet"
+            self._writes.put(name, pa.concat_tables([old.cast(_QUARANTINE), new]) if old is not None else new)
+            entry = replace(entry, quarantine=name, quarantined=quarantined + new.num_rows)
+        reasons = Counter(reason for _, reason, _ in self.refused)
+        return Change(entry, tuple(self._added), tuple(dropped), tuple(self._fresh), self._deleted, reasons)
+
+    def _take(self, lines: list[bytes | None]) -> None:
+        self._collector.take(lines, self.lines + 1)
+        self.lines += len(lines)
+        self._flush_if_full()
+
+    def _last(self, line: bytes | None, settled: bool) -> bool:
+        """The end of a file that is not the end of a line. Returns whether it waits."""
+        half = None
+        if line is None:
+            half = Rejected(Reason.LINE_TOO_LONG, f"longer than {self._limits.line_bytes:,} bytes")
+        elif line.strip():
+            try:
+                parse(line.strip())
+            except Rejected as refusal:
+                half = refusal if refusal.reason in _HALF else None
+        if half is None:
+            self._take([line])
+            return False
+        if not settled:
+            return True
+        if line is not None and line.lstrip().startswith(b"{") and not line.rstrip().endswith(b"}"):
+            half = Rejected(Reason.TRUNCATED, "the file ends in the middle of this line")
+        self.lines += 1
+        self._collector.refuse(self.lines, half)
+        return False
+
+    def _flush_if_full(self) -> None:
+        if self._collector.bytes > self._limits.flush_bytes:
+            self._flush({})
+
+    def _flush(self, old: Mapping[date, list[Part]]) -> None:
+        suffix = f"-{self._flushes}" if self._flushes else ""
+        self._flushes += 1
+        for found in self._collector.days():
+            before = old.get(found.day, [])
+            if (
+                before
+                and add(p.sum for p in before) == found.sum
+                and sum(p.rows for p in before) == found.table.num_rows
+            ):
+                self.parts += before
+                continue
+            self.parts.append(self.store(found.day, found.table, found.sum, suffix))
+            self._note(found, before)
+
+    def _note(self, found: DayOfEvents, before: list[Part]) -> None:
+        """Counts what is new. Where a file was so large that it took several flushes, all of it counts as new."""
+        hashes = found.table.column("id_hash").to_numpy()
+        deleted = found.table.column("deleted").combine_chunks().to_numpy(zero_copy_only=False)
+        self._added.append((found.day, hashes))
+        if before:
+            had = np.concatenate([shas(self._lake.columns(part.name, ["sha"]))[:, 0] for part in before])
+            new = ~np.isin(shas(found.table)[:, 0], had)
+            hashes, deleted = hashes[new], deleted[new]
+        self._fresh.append(hashes)
+        self._deleted += int(deleted.sum())

@@ -1,0 +1,243 @@
+"""The data side of the slow hand: from logs to daily facts. One method for each asset, and `backfill` for all of them.
+
+The Dagster assets and the command line call the same methods. A day is rebuilt from the files that were landed, so a
+correction, a deletion or a late event is one more rebuild of its day. What a day was built from is noted when its last
+step is done and not before: a kill anywhere leaves the day dirty, and the next rebuild converges.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+
+import pyarrow as pa
+
+from assets.behavior import attribution, days, gaps, reference
+from assets.behavior.attribution import History
+from assets.behavior.days import DayReport
+from assets.behavior.landing import IngestReport, Landing
+from assets.behavior.schemas import ATTRIBUTIONS, INTERACTIONS, partition
+from assets.fingerprints import digest
+from assets.ports import Encoder, Lake, Progress, Warehouse
+
+BUILT = "behavior/built.json"
+LOCK_SECONDS = 600.0
+EXAMPLES = 5  # failures shown in the UI
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a person may tune: days of data that the reference is frozen from, its release, the manners that are served.
+
+    Interactions of other variants than these are counted, and have no reference to be compared with.
+    """
+
+    reference_days: int = 28
+    release: str = "base"
+    variants: tuple[str, ...] = ("main",)
+
+
+@dataclass(frozen=True, slots=True)
+class AttributionReport:
+    """One day's attribution: rows written, failures by verdict and by "verdict/kind", the data version, examples."""
+
+    day: date
+    rows: int
+    verdicts: Mapping[str, int] = field(default_factory=dict)
+    kinds: Mapping[str, int] = field(default_factory=dict)
+    digest: str = ""
+    examples: tuple[Mapping[str, str], ...] = ()
+
+
+@dataclass(slots=True)
+class Built:
+    """What a build handed to its readers, once it is done."""
+
+    rows: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillReport:
+    """What one rebuild did; `seconds` is wall time."""
+
+    days: tuple[date, ...]
+    interactions: int
+    verdicts: Mapping[str, int]
+    daily_rows: int
+    seconds: float
+
+
+class BehaviorData:
+    """All that happens to interactions, over injected engines."""
+
+    def __init__(
+        self,
+        *,
+        lake: Lake,
+        landing: Landing,
+        warehouse: Warehouse,
+        history: Callable[[], History],
+        encoder: Encoder,
+        options: Options = Options(),
+    ) -> None:
+        self.lake, self.landing, self.warehouse, self.encoder = lake, landing, warehouse, encoder
+        self._history, self.options = history, options
+
+    # ------------------------------------------------------------------------------------------------- stages
+
+    def ingest(self, progress: Progress | None = None) -> IngestReport:
+        """Reads what is new in the landing folder."""
+        return self.landing.tick(progress)
+
+    def interactions(self, day: date) -> DayReport:
+        """The day's interactions, each id once, corrections and deletions applied."""
+        return days.materialize(self.lake, day)
+
+    def reference(self, *, force: bool = False) -> reference.ReferenceReport:
+        """Freezes topics and thresholds, once there are enough days; `force` freezes them again."""
+        return reference.freeze(
+            self.lake,
+            self.landing.days(),
+            release_id=self.options.release,
+            reference_days=self.options.reference_days,
+            encoder=self.encoder,
+            variants=self.options.variants,
+            force=force,
+        )
+
+    def attributions(self, day: date, progress: Progress | None = None) -> AttributionReport:
+        """Why each failed interaction of the day failed, and the topic of those that came without one."""
+        found = self.lake.read(partition("interactions", day))
+        rows = found if found is not None else INTERACTIONS.empty_table()
+        frozen = reference.load(self.lake)
+        topics = frozen.assigner(self.encoder) if frozen else None
+        assign = topics.assign if topics else None
+        table = attribution.attribute_day(rows, self._history(), topics=assign, progress=progress)
+        self.lake.write(partition("attributions", day), table)
+        return _attributed(day, table)
+
+    def marts(self, chosen: Sequence[date]) -> int:
+        """Rebuilds these days in the warehouse and hands them to their readers; returns the rows of behavior_daily."""
+        with self.building(chosen) as done:
+            self.warehouse.build(chosen)
+        return done.rows
+
+    @contextmanager
+    def building(self, chosen: Sequence[date]) -> Iterator[Built]:
+        """Around a build of these days: the warehouse is ours, reads the lake's rows, and is exported afterwards.
+
+        What the days are built from is looked up before, and noted after the export: an error or a kill in between
+        leaves the days dirty.
+        """
+        done = Built()
+        with self.warehouse.locked():
+            inputs = self.warehouse.inputs(chosen)
+            self.warehouse.load(chosen)
+            yield done
+            done.rows = self.warehouse.export_daily(chosen, inputs)
+        with self.lake.lock("behavior-built", LOCK_SECONDS):
+            known = self._built() | {day.isoformat(): key for day, key in inputs.items()}
+            self.lake.write_text(BUILT, json.dumps(known, sort_keys=True))
+
+    def gaps(self, limit: int = 50) -> list[gaps.Gap]:
+        """What to write or mend in the corpus, worst first."""
+        return gaps.report(self.warehouse.gaps(), limit)
+
+    # ------------------------------------------------------------------------------------------------ looking
+
+    def dirty_inputs(self) -> dict[date, str]:
+        """Days whose marts are not what they would be if they were built now: day -> what they would be built from.
+
+        Because of landed events that are not in the day's interactions yet, or because of interactions, attributions,
+        a reference or a model that the marts were not built from.
+        """
+        landed, built = self.landing.inputs(), self._built()
+        dirty = set(self.landing.dirty_days())
+        every = sorted(dirty | set(landed) | {date.fromisoformat(day) for day in built})
+        inputs = self.warehouse.inputs(every)
+        return {
+            day: digest([landed.get(day, ""), inputs[day]])
+            for day in every
+            if day in dirty or built.get(day.isoformat()) != inputs[day]
+        }
+
+    def daily(self, first: date | None = None, last: date | None = None) -> Iterable[dict[str, object]]:
+        """Rows of behavior_daily in order; reads the lake, so it never waits for the warehouse."""
+        for name in self.lake.names("behavior/daily"):
+            day = date.fromisoformat(name.split("/")[2].removeprefix("day="))
+            table = self.lake.read(name) if (not first or day >= first) and (not last or day <= last) else None
+            for row in table.to_pylist() if table is not None else ():
+                yield {**row, "day": row["day"].isoformat()}
+
+    def landing_version(self) -> str:
+        """Data version of what has landed."""
+        return digest(part for day, made_of in sorted(self.landing.inputs().items()) for part in (str(day), made_of))
+
+    def gaps_version(self, found: Sequence[gaps.Gap]) -> str:
+        """Data version of the corpus report."""
+        return digest(json.dumps(row, sort_keys=True) for row in gaps.as_json(found))
+
+    def quarantined(self) -> list[dict[str, object]]:
+        """Lines that were refused: file, line, reason, detail. Their content is not kept."""
+        return days.quarantined(self.lake)
+
+    # ------------------------------------------------------------------------------------------------ backfill
+
+    def backfill(self, chosen: Sequence[date], progress: Progress | None = None) -> BackfillReport:
+        """Rebuilds days from the landed files to the marts, as the graph does."""
+        began = time.perf_counter()
+        self.ingest(progress)
+        total, verdicts = 0, Counter[str]()
+        for number, day in enumerate(chosen, start=1):
+            total += self.interactions(day).rows
+            if progress:
+                progress("interactions", number, len(chosen))
+        self.reference()
+        for number, day in enumerate(chosen, start=1):
+            verdicts.update(self.attributions(day).verdicts)
+            if progress:
+                progress("attributing failures", number, len(chosen))
+        rows = self.marts(chosen)
+        return BackfillReport(tuple(chosen), total, dict(verdicts), rows, time.perf_counter() - began)
+
+    # ------------------------------------------------------------------------------------------------ plumbing
+
+    def _built(self) -> dict[str, str]:
+        return json.loads(self.lake.read_text(BUILT) or "{}")
+
+
+def ranges(chosen: Iterable[date]) -> list[tuple[date, date]]:
+    """Days as contiguous ranges, both ends included: each is one run."""
+    found: list[tuple[date, date]] = []
+    for day in sorted(set(chosen)):
+        if found and day - found[-1][1] == timedelta(days=1):
+            found[-1] = (found[-1][0], day)
+        else:
+            found.append((day, day))
+    return found
+
+
+def span(first: date, last: date) -> list[date]:
+    """All days of a range, both ends included."""
+    return [first + timedelta(days=offset) for offset in range((last - first).days + 1)]
+
+
+def _attributed(day: date, table: pa.Table) -> AttributionReport:
+    rows = table.select(["id", "verdict", "kind", "doc_id", "evidence"]).to_pylist()
+    failures = [row for row in rows if row["verdict"]]
+    content = (
+        str(row[name]) for row in sorted(table.to_pylist(), key=lambda row: row["id"]) for name in ATTRIBUTIONS.names
+    )
+    return AttributionReport(
+        day,
+        table.num_rows,
+        dict(Counter(row["verdict"] for row in failures)),
+        dict(Counter(f"{row['verdict']}/{row['kind'] or '-'}" for row in failures)),
+        digest(content),
+        tuple(failures[:EXAMPLES]),
+    )

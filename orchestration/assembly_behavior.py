@@ -1,0 +1,86 @@
+"""From settings to the slow hand's data: which engine stands behind each port. Opens nothing, imports no torch."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from assets.behavior.landing import Landing, Limits
+from assets.behavior.pipeline import BehaviorData, Options
+from assets.knowledge.sources import open_source
+from assets.ports import Lake
+from orchestration.assembly import open_encoder, open_the_lake
+from orchestration.engines.corpus_history import LakeHistory
+from orchestration.engines.warehouse import PostgresSettings, Warehouse
+from orchestration.settings import Settings
+
+if TYPE_CHECKING:
+    from assets.behavior.assets import Project
+
+PROJECT = Path(__file__).resolve().parent.parent / "dbt_project"
+LANDED = ("**/*.jsonl", "**/*.jsonl.gz", "**/*.ndjson", "**/*.ndjson.gz", "**/*.json.gz", "**/*.parquet")
+MAX_LANDED = 2**30  # bytes of one landed file, which is read as a whole
+
+
+def behavior_data(settings: Settings) -> BehaviorData:
+    """The data side of the slow hand over the configured engines."""
+    lake, behavior = open_the_lake(settings), settings.behavior
+    source = open_source(
+        behavior.landing,
+        include=LANDED,
+        base=settings.root,
+        cache=settings.home / "git",
+        max_bytes=MAX_LANDED,
+        storage_options=behavior.options,
+    )
+    limits = Limits(
+        line_bytes=behavior.max_line_kilobytes * 1_024,
+        future_seconds=behavior.future_minutes * 60,
+        first_day=behavior.first_day,
+    )
+    return BehaviorData(
+        lake=lake,
+        landing=Landing(lake, source, limits=limits),
+        warehouse=open_warehouse(settings, lake),
+        history=lambda: LakeHistory(lake),
+        encoder=open_encoder(settings),
+        options=Options(settings.decision.reference_days, variants=tuple(settings.variants)),
+    )
+
+
+def open_warehouse(settings: Settings, lake: Lake | None = None) -> Warehouse:
+    """The dbt project over DuckDB in the home, or over a Postgres server."""
+    warehouse = settings.warehouse
+    postgres = PostgresSettings(
+        host=warehouse.host,
+        port=warehouse.port,
+        user=warehouse.user,
+        dbname=warehouse.database,
+        schema=warehouse.schema_name,
+        password_env=warehouse.password_env,
+    )
+    return Warehouse(
+        project=PROJECT,
+        home=settings.home,
+        lake=lake or open_the_lake(settings),
+        lake_root=settings.lake or str(settings.home / "lake"),
+        target=warehouse.engine,
+        postgres=postgres if warehouse.engine == "postgres" else None,
+        lock_seconds=warehouse.lock_seconds,
+    )
+
+
+def project(settings: Settings) -> Project:
+    """The dbt project, parsed: once for each version of it, then in no time."""
+    from assets.behavior.assets import Project
+
+    return Project(PROJECT, open_warehouse(settings).manifest())
+
+
+def dbt() -> Any:
+    """dagster-dbt's resource over our dbt project, run by the dbt that is installed beside this interpreter."""
+    from dagster_dbt import DbtCliResource
+
+    executable = Path(sys.executable).with_name("dbt")
+    return DbtCliResource(project_dir=str(PROJECT), profiles_dir=str(PROJECT), dbt_executable=str(executable))

@@ -1,0 +1,160 @@
+"""The commands of the slow hand's data: ingest, backfill, daily, gaps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from orchestration.progress import shown
+
+if TYPE_CHECKING:
+    from assets.behavior.pipeline import BackfillReport
+    from orchestration.cli import Context
+
+MAX_DAYS = 3_660  # in one backfill: a typing error in a year must not rebuild a century
+
+
+class Days(click.ParamType):
+    """A day, or a range of days A..B with both ends."""
+
+    name = "DAYS"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[date, date]:
+        """("2026-11-01", "2026-11-03") of "2026-11-01..2026-11-03"."""
+        if isinstance(value, tuple):
+            return value
+        first, separator, last = str(value).partition("..")
+        try:
+            found = date.fromisoformat(first), date.fromisoformat(last if separator else first)
+        except ValueError:
+            self.fail(
+                f"received {value!r}. Expected a day or a range of days, as in 2026-11-01..2026-11-03", param, ctx
+            )
+        if found[0] > found[1]:
+            self.fail(f"received {value!r}. Expected the earlier day first", param, ctx)
+        if (found[1] - found[0]).days >= MAX_DAYS:
+            self.fail(f"received {value!r}. Expected at most {MAX_DAYS} days", param, ctx)
+        return found
+
+
+def json_flag(command: Any) -> Any:
+    """The --json option of a command."""
+
+    def remember(context: click.Context, _: click.Parameter, value: bool) -> None:
+        if value:
+            context.obj.as_json = True
+
+    return click.option(
+        "--json", is_flag=True, expose_value=False, callback=remember, help="Print one machine-readable object."
+    )(command)
+
+
+@click.command()
+@click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--format",
+    "format_",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "interactions", "openai", "langfuse"]),
+    help="What the files hold.",
+)
+@json_flag
+@click.pass_obj
+def ingest(context: Context, files: tuple[Path, ...], format_: str) -> None:
+    """Read interactions from FILES (.jsonl, .gz, .parquet), or from the landing folder where none are given.
+
+    Prints the days that are dirty now; the sensor rebuilds them, or `twohands backfill --days A..B`.
+    """
+    data = context.behavior
+    with shown(context.as_json) as progress:
+        if not files:
+            reports = [data.ingest(progress)]
+        else:
+            reports = [data.landing.ingest(file.name, file.read_bytes(), format_) for file in files]
+    dirty = sorted({day.isoformat() for report in reports for day in report.days})
+    total = {
+        name: sum(getattr(report, name) for report in reports)
+        for name in ("accepted", "corrected", "deleted", "quarantined")
+    }
+    context.show({**total, "days": dirty}, lambda: _ingested(total, dirty))
+
+
+@click.command()
+@click.option(
+    "--days", "days_", type=Days(), required=True, metavar="A..B", help="A day or a range, both ends included."
+)
+@json_flag
+@click.pass_obj
+def backfill(context: Context, days_: tuple[date, date]) -> None:
+    """Rebuild days from the landed interactions to the marts."""
+    from assets.behavior.pipeline import span
+
+    first, last = max(days_[0], context.settings.behavior.first_day), min(days_[1], datetime.now(UTC).date())
+    if first > last:
+        raise click.BadParameter(
+            f"received {days_[0]}..{days_[1]}. Expected days from {context.settings.behavior.first_day} "
+            "(behavior.first_day) to today",
+            param_hint="--days",
+        )
+    with shown(context.as_json) as progress:
+        report = context.behavior.backfill(span(first, last), progress)
+    context.show(_backfill_json(report), lambda: _backfill_text(report))
+
+
+@click.command()
+@click.option("--days", "days_", type=Days(), metavar="A..B", help="Only these days.")
+@click.pass_obj
+def daily(context: Context, days_: tuple[date, date] | None) -> None:
+    """Daily counts, as JSON lines: how many interactions were eligible for an event (n) and had it (S)."""
+    for row in context.behavior.daily(*(days_ or (None, None))):
+        click.echo(json.dumps(row, ensure_ascii=False))
+
+
+@click.command()
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000), help="Rows to show.")
+@json_flag
+@click.pass_obj
+def gaps(context: Context, limit: int) -> None:
+    """What to write or mend in the corpus: documents behind knowledge failures, worst first."""
+    from assets.behavior.gaps import as_json, markdown
+
+    found = context.behavior.gaps(limit)
+    context.show({"gaps": as_json(found)}, lambda: markdown(found))
+
+
+COMMANDS: Sequence[click.Command] = (ingest, backfill, daily, gaps)
+
+
+def _ingested(total: Mapping[str, int], dirty: Sequence[str]) -> str:
+    counts = ", ".join(f"{count} {name}" for name, count in total.items())
+    if not dirty:
+        return f"{counts}; no day changed"
+    return f"{counts}; {len(dirty)} days to rebuild: twohands backfill --days {dirty[0]}..{dirty[-1]}"
+
+
+def _backfill_json(report: BackfillReport) -> dict[str, Any]:
+    return {
+        "days": [day.isoformat() for day in report.days],
+        "interactions": report.interactions,
+        "failures": dict(report.verdicts),
+        "daily_rows": report.daily_rows,
+        "seconds": round(report.seconds, 3),
+    }
+
+
+def _backfill_text(report: BackfillReport) -> str:
+    verdicts = ", ".join(_counted(report.verdicts.items())) or "none"
+    return (
+        f"{len(report.days)} days rebuilt: {report.interactions:,} interactions, failures: {verdicts}; "
+        f"{report.daily_rows:,} rows of behavior_daily in {report.seconds:.1f} s"
+    )
+
+
+def _counted(items: Iterable[tuple[str, int]]) -> list[str]:
+    return [f"{count} {name}" for name, count in sorted(items)]

@@ -1,0 +1,126 @@
+"""The embedded warehouse: one DuckDB file, which one process at a time can open for writing."""
+
+from __future__ import annotations
+
+import glob
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from assets.behavior.schemas import ATTRIBUTIONS, INTERACTIONS, REFERENCE, partition
+from assets.errors import EngineBusy, EngineError
+from assets.ports import Lake
+from orchestration.engines.lake import FolderLake
+
+_HOLDER = re.compile(r"PID (\d+)")
+_LOCKED = ("Could not set lock on file", "different configuration", "already open")
+_POLL = 0.25  # seconds between two tries to open a file that another process holds
+
+
+class DuckWarehouse:
+    """Marts in `file`; sources are the lake's own Parquet files, or local copies of a remote lake's."""
+
+    target = "duckdb"
+
+    def __init__(self, file: Path, lake: Lake, lake_root: str, scratch: Path, memory: str, threads: int) -> None:
+        self.file, self.lake, self.scratch = file, lake, scratch
+        self.memory, self.threads = memory, threads
+        self.copies = FolderLake(scratch / "lake") if "://" in lake_root.removeprefix("file://") else None
+        self.folder = self.copies.root if self.copies else Path(lake_root.removeprefix("file://")).absolute()
+
+    def environment(self) -> dict[str, str]:
+        """What profiles.yml and sources.yml read. The lake's folder is a pattern: its own [, * and ? are escaped."""
+        return {
+            "TWOHANDS_WAREHOUSE": str(self.file),
+            "TWOHANDS_LAKE": glob.escape(str(self.folder)),
+            "TWOHANDS_DUCKDB_MEMORY": self.memory,
+            "TWOHANDS_DUCKDB_THREADS": str(self.threads),
+            "TWOHANDS_DUCKDB_TEMP": str(self.scratch / "tmp"),
+        }
+
+    def load(self, days: Sequence[date]) -> None:
+        """Nothing for a lake in a folder; the days' files of a remote lake are copied beside the warehouse."""
+        if self.copies is None:
+            return
+        names = [partition(table, day) for day in days for table in ("interactions", "attributions")]
+        for name in [*names, "behavior/reference/data.parquet"]:
+            table = self.lake.read(name)
+            if table is None:
+                self.copies.remove([name])
+            else:
+                self.copies.write(name, table)
+
+    def query(self, sql: str, schema: pa.Schema) -> pa.Table:
+        """Rows of a mart in a short-lived read-only connection; no rows where the mart was never built."""
+        import duckdb
+
+        if not self.file.exists():
+            return schema.empty_table()
+        try:
+            with duckdb.connect(str(self.file), read_only=True) as connection:
+                connection.execute("set TimeZone = 'UTC'")
+                return connection.sql(sql).to_arrow_table().rename_columns(schema.names).cast(schema)
+        except duckdb.CatalogException:
+            return schema.empty_table()
+        except duckdb.Error as error:
+            raise _translated(self.file, error) from error
+
+    def relation(self, name: str) -> str:
+        """A mart's name in SQL."""
+        return f'"main"."{name}"'
+
+    @contextmanager
+    def free(self, deadline: float) -> Iterator[None]:
+        """Waits until the file can be opened (`deadline` is of time.monotonic), else EngineBusy.
+
+        The lock file keeps our own processes apart; this is for a DuckDB shell, or a dbt whose caller was killed.
+        """
+        import duckdb
+
+        self.scratch.joinpath("tmp").mkdir(parents=True, exist_ok=True)
+        while self.file.exists():
+            try:
+                duckdb.connect(str(self.file)).close()
+                break
+            except duckdb.Error as error:
+                problem = _translated(self.file, error)
+                if isinstance(problem, EngineError) or time.monotonic() > deadline:
+                    raise problem from error
+            time.sleep(_POLL)
+        yield
+
+
+def is_busy(message: str) -> bool:
+    """Whether DuckDB refused because somebody else has the file."""
+    return any(sign in message for sign in _LOCKED)
+
+
+def busy(file: Path | str, message: str) -> EngineBusy:
+    """The error for a file that another process has open."""
+    holder = _HOLDER.search(message)
+    return EngineBusy(
+        f"{file} is open in another process" + (f" (pid {holder.group(1)})" if holder else ""),
+        expected="one process at a time: DuckDB lets nobody read while somebody writes",
+        next_step="close the DuckDB shell or notebook that has it open (or copy the lake's Parquet files, which can "
+        "be read at any time), and run this again",
+    )
+
+
+def _translated(file: Path, error: Any) -> EngineBusy | EngineError:
+    message = str(error).splitlines()[0]
+    if is_busy(str(error)):
+        return busy(file, str(error))
+    return EngineError(
+        f"{file} cannot be read: {message}",
+        expected="a DuckDB file that Twohands wrote",
+        next_step="move it away and build every day again: the marts are rebuilt from the lake",
+    )
+
+
+SOURCES: Mapping[str, pa.Schema] = {"interactions": INTERACTIONS, "attributions": ATTRIBUTIONS, "reference": REFERENCE}

@@ -1,0 +1,230 @@
+"""What happens on each day of the demo logs: who asks what, how the model answers, and what people make of it.
+
+outcome      shown                      answered                      corrected to
+-----------  -------------------------  ----------------------------  ----------------------------------------
+good         the passage                well                          (sometimes confirmed word for word)
+format       the passage                sentences                     the table, list or JSON that was asked for
+style        the passage                far too formal and long       the plain answer
+refusal      the passage                that nothing was found        the plain answer
+ungrounded   the passage                with a claim made up          without it
+task         the passage                sentences, not the note       the note
+polish       the passage                with a clumsy opening         without it; thumbs up
+vague        the passage                well                          nothing, thumbs down
+stale        its text before the edits  as it was before the edits    as it is now
+miss         other passages             nothing found, or elsewhere   what another document says
+missing      other passages             nothing found, or elsewhere   what no document says
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+import interactions_words as words
+from interactions_handbook import Fact, Missing, Shown, World
+from interactions_words import Dice
+
+WEEK = (1.35, 1.3, 1.25, 1.2, 1.0, 0.55, 0.35)  # traffic, Monday to Sunday; the mean is 1
+MOOD = (1.15, 1.0, 1.0, 1.0, 1.05, 0.9, 0.9)  # behavior failures, Monday to Sunday
+SHARES = {  # of the topics
+    "leave": 1.5, "sickness": 1.1, "travel": 1.1, "expenses": 1.2, "pay": 0.9, "it": 1.3, "security": 0.8,
+    "workshop": 0.9, "warranty": 1.0, "repairs": 0.8, "facilities": 1.0,
+}  # fmt: skip
+CLUMSINESS = {"leave": 1.1, "travel": 0.9, "it": 1.2, "workshop": 0.8, "warranty": 1.2, "facilities": 0.8}
+FORMS = {"": 0.82, "table": 0.04, "list": 0.06, "json": 0.05, "message": 0.03}  # what people ask for
+FAULTS = {"format": 0.3, "style": 0.28, "refusal": 0.16, "ungrounded": 0.13, "task": 0.13}
+BEHAVIOR, MISS, MISSING, POLISH, VAGUE = 0.06, 0.026, 0.02, 0.02, 0.01
+STALE, STALE_DAYS = 0.3, 14.0  # right after the edits, and how fast it fades
+SHIFT = 1.0  # logit
+LATE, REVISED = 0.008, 0.006
+USERS = 42
+RELEASE = "sample-1"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to generate: `days` days up to `until`; the shift, if any, begins on day number `shift_day` (from 1)."""
+
+    days: int
+    until: date
+    per_day: float
+    seed: int
+    shift: str
+    shift_day: int
+    topics: str
+
+    def day(self, number: int) -> date:
+        """The date of a day, from 1 to `days`."""
+        return self.until - timedelta(days=self.days - number)
+
+    @property
+    def edits(self) -> int:
+        """The number of the day on which the handbook was edited."""
+        return round(0.6 * self.days) + 1
+
+
+def files(plan: Plan, world: World) -> Iterator[tuple[date, list[dict[str, Any]]]]:
+    """(day, the events in that day's file), day after day; late events and second versions come in later files."""
+    waiting: dict[int, list[dict[str, Any]]] = {}
+    for number in range(1, plan.days + 1):
+        for place in range(_traffic(plan, number)):
+            for arrives, event in _versions(plan, world, number, place):
+                waiting.setdefault(arrives, []).append(event)
+        yield plan.day(number), sorted(waiting.pop(number, []), key=lambda event: (event["received_at"], event["id"]))
+
+
+def _traffic(plan: Plan, number: int) -> int:
+    day = plan.day(number)
+    dice = Dice(plan.seed, number)
+    noise = (sum(dice.unit(f"traffic-{part}") for part in range(4)) - 2) * math.sqrt(3)
+    return max(1, round(plan.per_day * WEEK[day.weekday()] * math.exp(0.1 * noise)))
+
+
+def _versions(plan: Plan, world: World, number: int, place: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(number of the day of the file, event) of one interaction."""
+    dice = Dice(plan.seed, number, place)
+    event, labels = _interaction(plan, world, number, place, dice)
+    occurred = _occurred(plan.day(number), dice)
+    seen = min(occurred + timedelta(seconds=30 + dice.unit("label") * 9_000), _end(plan.day(number)))
+    delay = 1 + int(dice.unit("delay") * 3)
+    late = dice.chance("late", LATE) and number + delay <= plan.days
+    revised = bool(labels) and dice.chance("revised", REVISED / 0.3) and number + delay <= plan.days
+    next_day = datetime.combine(plan.day(number) + timedelta(days=delay), time(9), UTC)
+    later = next_day + timedelta(seconds=int(dice.unit("later") * 20_000))
+    if revised:
+        yield number, _stamped(event, occurred, occurred + timedelta(seconds=30))
+        yield number + delay, _stamped(event | labels, occurred, later)
+    elif late:
+        yield number + delay, _stamped(event | labels, occurred, later)
+    else:
+        yield number, _stamped(event | labels, occurred, seen)
+    if number % 10 == 5 and place == 2 and number + 4 <= plan.days:
+        gone = {"id": event["id"], "deleted": True}
+        yield number + 4, _stamped(gone, occurred, later + timedelta(days=4))
+
+
+def _interaction(
+    plan: Plan, world: World, number: int, place: int, dice: Dice
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What happened, and what somebody made of it (empty for most)."""
+    day = plan.day(number)
+    who = int(USERS * dice.unit("user") ** 1.5)
+    user, topic = f"emp-{who + 1:03d}", dice.weighted("topic", SHARES)
+    fact = dice.pick("fact", list(world.facts[topic]))
+    outcome, want = _outcome(plan, number, topic, fact, dice)
+    subject = dice.pick("gap", list(world.missing[topic])) if outcome == "missing" else fact
+    then = fact.before if fact.before and number < plan.edits else fact
+    response, corrected = _texts(world, outcome, want, subject, then, dice)
+    event: dict[str, Any] = {
+        "id": f"{day:%Y%m%d}-{place + 1:04d}",
+        "user": user,
+        "variant": "main",
+        "prompt": words.question(dice, subject.ask, want, user),
+        "response": response,
+        "passages": [one.event() for one in _passages(world, outcome, fact, then, dice)],
+        "release_id": RELEASE,
+    }
+    if want == "json":
+        event["schema_ok"] = response.startswith("{")
+        event["tags"] = ["api"]
+    if plan.topics == "on" or (plan.topics == "mixed" and who % 2):
+        event["topic"] = topic
+    keen = 0.15 + 0.3 * Dice(plan.seed, user).unit("keen")
+    return event, _labels(outcome, response, corrected, dice) if dice.chance("labelled", keen) else {}
+
+
+def _outcome(plan: Plan, number: int, topic: str, fact: Fact, dice: Dice) -> tuple[str, str]:
+    """One of the table's outcomes, and the form that was asked for. Knowledge is drawn first, whatever shifts."""
+    want = dice.weighted("want", FORMS)
+    age = number - plan.edits
+    stale = STALE * math.exp(-age / STALE_DAYS) if fact.before and age >= 0 else 0.0
+    miss = 0.0 if fact.before and age < 0 else MISS  # what it said then is in no index, so nobody could find it
+    for kind, share in (("missing", MISSING), ("miss", miss), ("stale", stale)):
+        if dice.chance(kind, share):
+            return kind, ""
+    usual = BEHAVIOR * CLUMSINESS.get(topic, 1.0) * MOOD[plan.day(number).weekday()]
+    drawn = dice.unit("behavior")
+    if drawn < usual:
+        fault = dice.weighted("fault", FAULTS)
+    elif plan.shift != "none" and number >= plan.shift_day and drawn < _raised(usual):
+        fault = plan.shift
+    elif dice.chance("polish", POLISH):
+        return "polish", ""
+    else:
+        return ("vague" if dice.chance("vague", VAGUE) else "good"), want
+    if fault == "format":
+        return fault, dice.weighted(
+            "form", {"table": 0.25, "json": 0.3, "list": 0.45} if drawn < usual else {"list": 1}
+        )
+    return fault, "message" if fault == "task" else ""
+
+
+def _raised(share: float) -> float:
+    return 1 / (1 + math.exp(-SHIFT) * (1 - share) / share)
+
+
+def _texts(
+    world: World, outcome: str, want: str, subject: Fact | Missing, then: Fact, dice: Dice
+) -> tuple[str, str | None]:
+    """What the model answered, and what a person who corrects it makes of it (None: nothing)."""
+    plain = words.prose(then)
+    if outcome in ("miss", "missing"):
+        right = subject.answer if isinstance(subject, Missing) else plain
+        others = [one for found in world.facts.values() for one in found if one.passage.doc_id != then.passage.doc_id]
+        elsewhere = words.short(dice.pick("elsewhere", others))
+        return (dice.pick("refusal", words.REFUSALS) if dice.chance("nothing", 0.6) else elsewhere), right
+    if outcome == "stale" and then.before:
+        return words.prose(then.before), plain
+    if outcome == "style":
+        return words.formal(then), words.short(then) if dice.chance("short", 0.5) else plain
+    wrong = {
+        "format": plain,
+        "task": plain,
+        "refusal": dice.pick("refusal", words.REFUSALS),
+        "ungrounded": f"{plain} {dice.pick('extra', list(world.extras[then.topic]))}",
+        "polish": dice.pick("clumsy", words.CLUMSY) + plain[0].lower() + plain[1:],
+    }
+    right = words.answer(then, want)
+    return (wrong[outcome], right) if outcome in wrong else (right, None)
+
+
+def _passages(world: World, outcome: str, fact: Fact, then: Fact, dice: Dice) -> list[Shown]:
+    """Three passages: the right one, its former version or none of it, among others of other documents."""
+    others = [one for one in world.passages if one.doc_id != fact.passage.doc_id]
+    related = [one.passage for one in world.facts[fact.topic] if one.passage.doc_id != fact.passage.doc_id]
+    first = dice.pick("related", related) if related and outcome != "miss" else dice.pick("related", others)
+    found = [first, dice.pick("second", others), dice.pick("third", others)]
+    if outcome not in ("miss", "missing"):
+        right = fact.before if outcome == "stale" and fact.before else then
+        found[int(dice.weighted("rank", {"0": 0.7, "1": 0.2, "2": 0.1}))] = right.passage
+    return list({one.chunk_id: one for one in found}.values())
+
+
+def _labels(outcome: str, response: str, corrected: str | None, dice: Dice) -> dict[str, Any]:
+    if outcome == "good":
+        return {"corrected_response": response} if dice.chance("confirmed", 0.04) else {"feedback": "up"}
+    if corrected is None:
+        return {"feedback": "down"}
+    if outcome == "polish":
+        return {"feedback": "up", "corrected_response": corrected}
+    how = dice.unit("how")
+    if how < 0.55:
+        return {"feedback": "down", "corrected_response": corrected}
+    return {"corrected_response": corrected} if how < 0.85 else {"feedback": "down"}
+
+
+def _occurred(day: date, dice: Dice) -> datetime:
+    hours = 6.0 + 12.0 * (dice.unit("hour-1") + dice.unit("hour-2")) / 2
+    return datetime.combine(day, time(), UTC) + timedelta(seconds=int(3_600 * hours))
+
+
+def _end(day: date) -> datetime:
+    return datetime.combine(day, time(23, 59, 59), UTC)
+
+
+def _stamped(event: dict[str, Any], occurred: datetime, received: datetime) -> dict[str, Any]:
+    times = {"occurred_at": occurred, "received_at": received.replace(microsecond=0)}
+    return {"id": event["id"], **{name: f"{at:%Y-%m-%dT%H:%M:%SZ}" for name, at in times.items()}, **event}

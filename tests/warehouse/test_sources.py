@@ -1,0 +1,95 @@
+"""Where the rows come from: a remote lake, raw tables on a Postgres server, logs in the warehouse."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime
+
+import duckdb
+import psycopg
+import pytest
+
+from assets.errors import EngineBusy
+from orchestration.engines.lake import open_lake
+from orchestration.engines.warehouse import PostgresSettings, Warehouse
+from tests.warehouse import oracle
+from tests.warehouse.conftest import PASSWORD_ENV, PROJECT, duck
+from tests.warehouse.filling import FIRST, events, fill, remove_day, write_day
+from tests.warehouse.filling import days as calendar
+
+
+def test_a_remote_lake_is_copied_beside_the_warehouse(tmp_path):
+    url = f"memory://{uuid.uuid4().hex}"
+    lake = open_lake(url, locks=tmp_path / "locks")
+    warehouse = Warehouse(project=PROJECT, home=tmp_path, lake=lake, lake_root=url)
+    on = calendar(2)
+    fill(lake, on, 10)
+    remove_day(lake, on[1])
+    inputs = warehouse.inputs(on)
+    warehouse.build(on)
+    warehouse.export_daily(on, inputs)
+    assert warehouse.daily().to_pylist() == oracle.daily(lake, on)
+    assert warehouse.stale_days() == []
+    write_day(lake, on[0], events(on[0], 11))
+    assert warehouse.stale_days() == [on[0]]
+
+
+LOGS = """
+    create schema logs;
+    create table logs.chat_logs as
+    select *, 'r1' as release from (values
+        ('a', timestamp '2026-01-01 23:59:59', null, 'ann', 'why?', 'because', '[]', 1, null, true, 'billing', false),
+        ('b', timestamp '2026-01-01 08:00:00', null, 'bob', 'how?', 'so', '[]', null, 'like this', null, null, false),
+        ('c', timestamp '2026-01-01 09:00:00', null, 'bob', 'who?', 'me', '[]', -1, null, false, 'billing', true),
+        ('d', timestamp '2026-01-02 00:00:00', null, null, 'when?', 'now', '[]', -1, null, true, 'billing', false)
+    ) as made(request_id, asked_at, updated_at, customer, question, answer, retrieved, thumb, agent_edit,
+              json_valid, intent, is_deleted)
+"""
+
+
+def test_logs_of_the_warehouse_replace_the_lakes_interactions(tmp_path):
+    warehouse = duck(tmp_path, variables={"warehouse_logs": "true", "interactions_relation": "warehouse_interactions"})
+    with duckdb.connect(str(tmp_path / "warehouse.duckdb")) as connection:
+        connection.execute(LOGS)
+    warehouse.build(calendar(2))
+    found = {
+        (row["day"].day, row["topic"], row["event"]): (row["n"], row["S"]) for row in warehouse.daily().to_pylist()
+    }
+    assert found[(1, "billing", "labelled")] == (1, 1)  # `c` was withdrawn
+    assert found[(1, "unassigned", "labelled")] == (1, 1)
+    assert found[(1, "unassigned", "fail")] == (1, 0)  # failed, and nobody has attributed it
+    assert found[(2, "billing", "labelled")] == (1, 1)
+    assert [row["id"] for row in warehouse.candidates().to_pylist()] == ["a"]
+    assert warehouse.candidates().to_pylist()[0]["occurred_at"] == datetime(2026, 1, 1, 23, 59, 59, tzinfo=UTC)
+
+
+def raw(warehouse: Warehouse, sql: str) -> list[tuple]:
+    """Rows of the raw schema (`{}`) on the server."""
+    import os
+
+    found = warehouse.engine.settings
+    with psycopg.connect(
+        host=found.host, port=found.port, user=found.user, dbname=found.dbname, password=os.environ[PASSWORD_ENV]
+    ) as connection:
+        return connection.execute(sql.format(found.raw_schema)).fetchall()
+
+
+def test_load_brings_a_day_to_postgres_as_it_is_and_takes_it_away_again(open_postgres, tmp_path):
+    warehouse = open_postgres(tmp_path)
+    row = events(FIRST, 1)[0] | {"prompt": 'a\x00b,"c"\\N\n', "response": "", "corrected_response": None, "tags": None}
+    write_day(warehouse.lake, FIRST, [row])
+    warehouse.load([FIRST])
+    warehouse.load([FIRST])  # again changes nothing
+    select = "select day, id, occurred_at, prompt, response, corrected_response, tags from {}.interactions"
+    assert raw(warehouse, select) == [(FIRST, row["id"], row["occurred_at"], 'a\ufffdb,"c"\\N\n', "", None, None)]
+    remove_day(warehouse.lake, FIRST)
+    warehouse.load([FIRST])
+    assert raw(warehouse, "select count(*) from {}.interactions") == [(0,)]
+
+
+def test_a_server_that_does_not_answer_is_busy_and_names_the_variable(tmp_path):
+    lake = open_lake(str(tmp_path / "lake"), locks=tmp_path)
+    nowhere = PostgresSettings(port=1, password_env="MY_PASSWORD")
+    warehouse = Warehouse(project=PROJECT, home=tmp_path, lake=lake, lake_root="", target="postgres", postgres=nowhere)
+    with pytest.raises(EngineBusy, match=r"127\.0\.0\.1:1 does not answer.*\$MY_PASSWORD"):
+        warehouse.load([FIRST])
