@@ -6,6 +6,7 @@ between the hands. (No postponed annotations in this file: Dagster reads those o
 """
 
 import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -14,6 +15,7 @@ from typing import Any
 
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtCliResource, dbt_assets
+from dagster_dbt.core.dbt_event_iterator import DbtEventIterator
 
 from assets.assets import logged, shown, translated
 from assets.behavior import checks, preview
@@ -278,12 +280,31 @@ def _built(
         target_path=data.warehouse.target(),
     )
     events = list(invocation.stream())
+    _show_one_batch(invocation.target_path)
+    events = list(DbtEventIterator(iter(events), invocation).fetch_column_metadata())  # with the columns' lineage
+    _let_go(invocation.adapter)
     if invocation.is_successful():
         return events, None
     problem = f"dbt did not succeed, and nothing was published: {invocation.get_error()}"
     return [event for event in events if isinstance(event, dg.AssetCheckResult)], dg.Failure(
         problem, allow_retries=False
     )
+
+
+def _show_one_batch(target: Path) -> None:
+    """dbt writes the SQL of a microbatch model once a batch; dagster-dbt looks for the lineage of columns in one file."""
+    for folder in (target / "compiled").rglob("*/"):
+        batches = sorted(folder.glob(f"{folder.name}_*.sql"))
+        if batches:
+            shutil.copy(batches[0], folder.with_suffix(".sql"))
+
+
+def _let_go(adapter: Any) -> None:
+    """Closes the connection that dagster-dbt leaves open: nobody else could write to the DuckDB file meanwhile."""
+    if adapter is not None:
+        adapter.cleanup_connections()
+    if hasattr(adapter, "connections") and hasattr(adapter.connections, "close_all_connections"):
+        adapter.connections.close_all_connections()
 
 
 def _gaps(policy: Policy) -> Any:

@@ -12,7 +12,15 @@ import numpy as np
 import pyarrow as pa
 from pydantic_core import to_json
 
-from assets.behavior.interactions import PASSAGE_KEYS, PASSAGE_KEYS_NEEDED, check, read, surely_checked
+from assets.behavior.interactions import (
+    PASSAGE_KEYS,
+    PASSAGE_KEYS_NEEDED,
+    UNLESS_DELETED,
+    check,
+    incomplete,
+    read,
+    surely_checked,
+)
 from assets.behavior.landing_lines import Limits
 from assets.behavior.quarantine import Reason, Rejected
 from assets.behavior.schemas import INTERACTIONS
@@ -170,9 +178,25 @@ class Collector:
         if rows:
             blake = hashlib.blake2b
             hashes = [blake(line, digest_size=16).digest() for line in lines]
-            table = self._timed(_table(rows, hashes), numbers)
-            self._tables.append(table)
-            self.bytes += table.nbytes
+            table, numbers = self._complete(_table(rows, hashes), numbers)
+            table = self._timed(table, numbers)
+            if table.num_rows:
+                self._tables.append(table)
+                self.bytes += table.nbytes
+
+    def _complete(self, table: pa.Table, lines: list[int]) -> tuple[pa.Table, list[int]]:
+        """Refuses events that lack what only a tombstone may lack; what is left, with the numbers of its lines."""
+        lacking = [name for name in UNLESS_DELETED if table.column(name).null_count]
+        if not lacking:
+            return table, lines
+        whole = table.column("deleted").to_numpy()
+        complete = np.ones(table.num_rows, bool)
+        for name in lacking:
+            absent = table.column(name).is_null().to_numpy() & ~whole & complete
+            for at in np.flatnonzero(absent):
+                self.refuse(lines[at], incomplete(name))
+            complete &= ~absent
+        return table.filter(pa.array(complete)), [lines[at] for at in np.flatnonzero(complete)]
 
     def _timed(self, table: pa.Table, lines: list[int]) -> pa.Table:
         """Refuses events whose times cannot be; adds the day of the others."""

@@ -111,7 +111,7 @@ def _typed(model: type[BaseModel], **replaced: Any) -> Any:
         name: Required[hints[name]] if info.is_required() else hints[name] for name, info in model.model_fields.items()
     }
     made = cast(Any, TypedDict)(f"_{model.__name__}", fields, total=False)
-    made.__pydantic_config__ = ConfigDict(strict=True, extra="allow")
+    made.__pydantic_config__ = ConfigDict(strict=True, extra="allow", cache_strings="keys")
     return made
 
 
@@ -130,20 +130,23 @@ def parse(line: bytes) -> dict[str, Any]:
     """
     event = read(line)
     check(line, event)
+    absent = [] if event.get("deleted") else [name for name in UNLESS_DELETED if event.get(name) is None]
+    if absent:
+        raise incomplete(absent[0])
     return event
 
 
 def read(line: bytes) -> dict[str, Any]:
-    """As `parse`, but for what `check` finds. Raises Rejected."""
+    """As `parse`, but for what `check` finds, and for fields that only a tombstone may lack. Raises Rejected."""
     try:
-        event = _validate(line)
+        return _validate(line)
     except ValidationError as error:
         raise refused(line, error) from None
-    if not event.get("deleted"):
-        for name in UNLESS_DELETED:
-            if event.get(name) is None:
-                raise Rejected(Reason.MISSING_FIELD, f"{name} is missing")
-    return event
+
+
+def incomplete(name: str) -> Rejected:
+    """The refusal of an interaction that lacks a field and is no tombstone."""
+    return Rejected(Reason.MISSING_FIELD, f"{name} is missing")
 
 
 def check(line: bytes, event: dict[str, Any]) -> None:

@@ -32,6 +32,7 @@ __all__ = ["IngestReport", "Landing", "Limits", "Pending"]
 _COMMIT_EVENTS = 1_000_000  # of so many events a kill costs the reading at most
 _UNUSED = "behavior/landing/unused.parquet"
 _UNUSED_SECONDS = 3600.0  # what the ledger no longer names stays as long: a day may be reading it
+_MANUAL = "manual/"
 DEFAULT = Limits()
 READING = "1"  # of the contract and its reader: under a new one all files are read again
 _UNUSED_SCHEMA = pa.schema([("name", pa.string()), ("since", pa.float64())])
@@ -105,7 +106,7 @@ class Landing:
         It is kept as manual/<hash>-<name>, and is complete: nothing in it waits.
         """
         began = time.perf_counter()
-        path = f"manual/{hashlib.sha256(data).hexdigest()[:12]}-{name.rsplit('/', 1)[-1]}"
+        path = f"{_MANUAL}{hashlib.sha256(data).hexdigest()[:12]}-{name.rsplit('/', 1)[-1]}"
         with self._lake.lock(LOCK, LOCK_SECONDS), Writes(self._lake) as writes:
             tick = _Tick(self._lake, writes, self._limits, self._now())
             tick.take(SourceFile(path, len(data), "", None), data, settled=True, wanted=format)
@@ -159,7 +160,8 @@ class _Tick:
         self._lake, self._writes, self._limits, self._now = lake, writes, limits, now
         self._ledger = landing_ledger.read(lake)
         self._rules = f"{READING} {limits}"
-        self._anew = {*self._ledger.entries} if self._ledger.rules != self._rules else set[str]()
+        known = self._ledger.entries if self._ledger.rules != self._rules else ()
+        self._anew = {path for path in known if not path.startswith(_MANUAL)}  # read under other rules
         self._reader = FileReader(lake, writes, limits, now)
         self._pending: dict[str, Change] = {}
         self._committed = False
@@ -182,7 +184,7 @@ class _Tick:
         """Reads a file's bytes."""
         before = self._ledger.entries.get(file.path) or Entry(file.path)
         if file.path in self._anew:
-            before = replace(before, format="")  # read under other rules: all of it is read again
+            before = replace(before, format="")
         if settled is None:
             settled = self._settled(before, file)
         self._files += 1
@@ -232,7 +234,8 @@ class _Tick:
         self._writes.drain()
         changes, self._pending = list(self._pending.values()), {}
         before = self._ledger
-        entries = {**before.entries, **{change.entry.path: change.entry for change in changes}}
+        unread = {path: replace(before.entries[path], stamp="", format="") for path in self._anew}
+        entries = {**before.entries, **unread, **{change.entry.path: change.entry for change in changes}}
         after = replace(before, entries=entries, generation=before.generation + 1, rules=self._rules)
         added = landing_ids.pairs(pair for change in changes for pair in change.added)
         dropped = [part for change in changes for part in change.dropped]
@@ -257,16 +260,17 @@ class _Tick:
         """Updates the index of ids and the list of moved ones, beside those that are in force."""
         index = landing_ids.IdIndex(self._lake, before)
         if fresh:
-            every, counts = np.unique(np.concatenate(fresh), return_counts=True)
-            known = np.isin(every, index.find(every)[0])
-            self._corrected += int(counts.sum() - np.count_nonzero(~known))
+            events = np.sort(np.concatenate(fresh))
+            ids = landing_ids.firsts(events)
+            known = landing_ids.firsts(index.find(ids)[0])
+            self._corrected += len(events) - (len(ids) - len(known))
         moved, differs = landing_ids.relocated(self._lake, before, after, added, dropped, index)
         name = before.moved
         if differs:
             name = f"behavior/landing/moved-{after.generation}.parquet" if moved.num_rows else ""
             if name:
                 self._lake.write(name, moved)
-        index.add(landing_ids.without(added, index.find(np.unique(added[0]))))
+        index.add(landing_ids.without(added, index.find(landing_ids.firsts(added[0]))))
         return replace(after, runs=index.write(after.generation), moved=name)
 
     def _tidy(self) -> None:

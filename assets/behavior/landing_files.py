@@ -12,6 +12,7 @@ import hashlib
 from collections import defaultdict
 from dataclasses import replace
 from datetime import date
+from typing import Any
 
 import pyarrow as pa
 
@@ -40,8 +41,8 @@ class FileReader:
         due = before.recheck_at is not None and self._now >= before.recheck_at
         kind = _kind(before.path, data, wanted)
         if kind == before.format and not due:
-            if kind == "interactions" and _continues(before, data):
-                return self._tail(before, data, settled)
+            if kind == "interactions" and (whole := _continued(before, data)) is not None:
+                return self._tail(before, data, whole, settled)
             same = before.size == len(data) and before.sha == hashlib.sha256(data).hexdigest()
             if same and kind != "interactions" and not (before.waiting and settled):
                 return None
@@ -51,21 +52,22 @@ class FileReader:
         entry = replace(before, version=before.version + 1)
         return Reading(self._lake, self._writes, entry, self._limits, self._now)
 
-    def _tail(self, before: Entry, data: bytes, settled: bool) -> Change | None:
-        if len(data) == before.consumed or (before.waiting and before.size == len(data) and not settled):
+    def _tail(self, before: Entry, data: bytes, whole: Any, settled: bool) -> Change | None:
+        if len(data) == before.consumed:
             return None if before.size == len(data) else Change(replace(before, size=len(data), waiting=False))
         reading = self._reading(before)
         reading.lines = before.lines
         if before.consumed and data[before.consumed - 1 : before.consumed] != b"\n":
             reading.lines -= 1  # the line end that the last line still lacked comes first now
         consumed, waiting = reading.plain(data, before.consumed, settled)
+        whole.update(memoryview(data)[before.consumed : consumed])
         parts = [*before.parts, *reading.finish({})]
         merged, dropped = self._merged(parts, reading)
         entry = replace(
             before if not (reading.parts or reading.refused) else reading.entry,
             size=len(data),
             consumed=consumed,
-            sha=hashlib.sha256(memoryview(data)[:consumed]).hexdigest(),
+            sha=whole.hexdigest(),
             lines=reading.lines,
             waiting=waiting,
             parts=tuple(merged),
@@ -130,12 +132,18 @@ def _kind(path: str, data: bytes, wanted: str) -> str:
     return f"gzip {wanted}" if packed and wanted == "interactions" else wanted
 
 
-def _continues(before: Entry, data: bytes) -> bool:
-    """Whether the file still begins with what was read of it, and goes on where a line ends."""
+def _continued(before: Entry, data: bytes) -> Any:
+    """The hash of what was read of the file, to be gone on with; None where it no longer begins with that.
+
+    Neither does it go on where what was read did not end a line, and no line end follows.
+    """
     end = before.consumed
-    if end > len(data) or hashlib.sha256(memoryview(data)[:end]).hexdigest() != before.sha:
-        return False
-    return end in (0, len(data)) or data[end - 1 : end] == b"\n" or data[end : end + 2].startswith((b"\n", b"\r\n"))
+    if end > len(data):
+        return None
+    if not (end in (0, len(data)) or data[end - 1 : end] == b"\n" or data[end : end + 2].startswith((b"\n", b"\r\n"))):
+        return None
+    whole = hashlib.sha256(memoryview(data)[:end])
+    return whole if whole.hexdigest() == before.sha else None
 
 
 def _earlier(first: float | None, second: float | None) -> float | None:

@@ -75,12 +75,12 @@ def relocated(
     `added` are the pairs of new parts, which `index` does not hold yet; `dropped` are the parts that `after` lacks.
     """
     old = moved(lake, before)
-    fresh = np.unique(added[0])
+    fresh = firsts(added[0])
     known = _unique([index.find(fresh), added])
     several = np.unique(known[0][1:][known[0][1:] == known[0][:-1]])
     old_hashes = old.column("id_hash").to_numpy()
-    touched = [fresh, *(_hashes(lake, part) for part in dropped)] if len(old_hashes) else []
-    affected = np.unique(np.concatenate([several, *(np.intersect1d(old_hashes, hashes) for hashes in touched)]))
+    gone = [_hashes(lake, part) for part in dropped] if len(old_hashes) else []
+    affected = np.unique(np.concatenate([several, *(np.intersect1d(old_hashes, hashes) for hashes in gone)]))
     if not len(affected):
         return old, False
     days = {*_unique([index.find(affected), _within(added, affected)])[1].tolist()}
@@ -122,6 +122,11 @@ def pairs(parts: Iterable[tuple[date, np.ndarray]]) -> Pairs:
     """Hashes by day as sorted pairs."""
     given = [(hashes, np.full(len(hashes), number_of(day), np.int32)) for day, hashes in parts]
     return _unique(given) if given else _EMPTY
+
+
+def firsts(ordered: np.ndarray) -> np.ndarray:
+    """Each value of a sorted array once."""
+    return ordered[np.diff(ordered, prepend=ordered[:1] - 1) != 0] if len(ordered) else ordered
 
 
 def without(pairs: Pairs, known: Pairs) -> Pairs:

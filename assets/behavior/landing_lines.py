@@ -28,7 +28,7 @@ class Limits:
     skew_seconds: float = 86_400.0
     settle_seconds: float = 3600.0  # a half-written end waits this long, counted from the file's last change
     first_day: date = date(2000, 1, 1)  # earlier events are refused
-    batch_events: int = 2_000
+    batch_events: int = 512
     flush_bytes: int = 128 << 20  # events held before their parts are written
 
 
@@ -128,5 +128,7 @@ class Inflater:
                     return
                 yield out
             place -= len(stream.unused_data)
-            while padding := len(self._data[place : place + CHUNK]) - len(self._data[place : place + CHUNK].lstrip(b"\0")):
+            while padding := len(self._data[place : place + CHUNK]) - len(
+                self._data[place : place + CHUNK].lstrip(b"\0")
+            ):
                 place += padding  # zeros after a member

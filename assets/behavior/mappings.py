@@ -27,8 +27,7 @@ def sniff(data: bytes, *, packed: bool) -> str:
     head = data[:_SNIFFED]
     if packed:
         head = next(iter(Inflater(data[:_SNIFFED], Limits()).chunks()), b"")[:_SNIFFED]
-    first = head.lstrip(b"\xef\xbb\xbf \t\r\n").split(b"\n", 1)[0]
-    if b'"occurred_at"' in first and b'"received_at"' in first:
+    if b'"occurred_at"' in head and b'"received_at"' in head:
         return "interactions"
     for name, module in (("langfuse", mapping_langfuse), ("openai", mapping_openai)):
         if any(all(f'"{key}"'.encode() in head for key in keys) for keys in module.SIGNS):

@@ -106,6 +106,12 @@ def fill(lake: Lake, interactions: int, days: list[date]) -> None:
     lake.write("behavior/reference/data.parquet", pa.Table.from_pylist(rows, REFERENCE))
 
 
+def processor_seconds() -> float:
+    """Of all child processes that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def measure(interactions: int, count: int, home: Path) -> dict[str, float | int]:
     lake = open_lake(str(home / "lake"), locks=home / "locks")
     warehouse = Warehouse(project=ROOT / "dbt_project", home=home, lake=lake, lake_root=str(home / "lake"))
@@ -116,7 +122,9 @@ def measure(interactions: int, count: int, home: Path) -> dict[str, float | int]
     clock = time.perf_counter()
     warehouse.manifest()
     parsed = time.perf_counter() - clock
+    before = processor_seconds()
     full = warehouse.build(days)
+    cpu = processor_seconds() - before
     clock = time.perf_counter()
     rows = warehouse.export_daily(days)
     exported = time.perf_counter() - clock
@@ -130,6 +138,7 @@ def measure(interactions: int, count: int, home: Path) -> dict[str, float | int]
         "filling_seconds": round(filled, 1),
         "parse_seconds": round(parsed, 1),
         "full_seconds": round(full.seconds, 1),
+        "full_cpu_seconds": round(cpu, 1),
         "export_seconds": round(exported, 1),
         "daily_rows": rows,
         "three_days_in_a_row_seconds": round(near.seconds, 1),

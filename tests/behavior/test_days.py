@@ -65,7 +65,14 @@ def test_materialize_gives_equal_content_an_equal_digest_however_it_was_written(
 
 @pytest.mark.parametrize(
     "change",
-    [{"response": "x"}, {"user": "u"}, {"feedback": "up"}, {"schema_ok": False}, {"tags": []}, {"corrected_response": ""}],
+    [
+        {"response": "x"},
+        {"user": "u"},
+        {"feedback": "up"},
+        {"schema_ok": False},
+        {"tags": []},
+        {"corrected_response": ""},
+    ],
 )
 def test_materialize_gives_other_content_another_digest(change):
     assert built(line(event("a")))[1].digest != built(line(event("a", **change)))[1].digest

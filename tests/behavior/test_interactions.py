@@ -53,8 +53,11 @@ def test_parse_of_a_quote_and_a_colon_in_a_text_is_no_duplicate_key():
     assert parse(line(event("a", prompt=text)).strip())["prompt"] == text
 
 
-def test_parse_ignores_a_number_of_any_length_in_an_unknown_key():
-    assert parse(line(event("a")).strip()[:-1] + b', "n": {"m": ' + b"9" * 6000 + b"}}")["id"] == "a"
+def test_parse_ignores_unknown_keys_whatever_they_hold():
+    assert (
+        parse(line(event("a")).strip()[:-1] + b', "n": {"m": ' + b"9" * 4000 + b', "x": [NaN, {"y": null}]}}')["id"]
+        == "a"
+    )
 
 
 VALUES = st.one_of(
@@ -81,7 +84,10 @@ def test_the_fast_reader_and_the_model_accept_the_same_lines(changes, deleted):
         model = None
     try:
         fast = parse(text)
-    except Rejected as refusal:
+    except Rejected as found:
+        refusal = found
+        fast = None
+    if fast is None:
         assert model is None or refusal.reason is Reason.NUL
         return
     assert model is not None

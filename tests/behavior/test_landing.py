@@ -86,6 +86,15 @@ def test_landing_leaves_a_half_written_line_for_the_next_tick():
     assert (report.accepted, report.quarantined, report.waiting) == (1, 0, 0)
 
 
+def test_landing_reads_a_half_line_that_was_overwritten_in_place():
+    whole = line(event("a"))
+    half = line(event("b"))[:-30]
+    desk = Desk({"a.jsonl": whole + half}, modified=NOW - 5)
+    desk.tick()
+    desk.folder.files["a.jsonl"] = whole + b"x" * (len(half) - 1) + b"\n"
+    assert desk.tick().reasons == {"not_json": 1}
+
+
 def test_landing_quarantines_a_half_line_that_nobody_finishes():
     desk = Desk({"a.jsonl": line(event("a"), event("b"))[:-30]}, modified=NOW - 5)
     desk.tick()
@@ -242,6 +251,17 @@ def test_landing_reads_all_files_again_under_other_limits():
     assert stricter.tick().reasons == {"too_old": 1}
     stricter.build()
     assert stricter.ids() == {"08-09": ["b"]}
+
+
+def test_landing_reads_a_file_again_under_other_limits_though_it_was_busy_first():
+    desk = Desk({"a.jsonl": line(event("a", 2)), "b.jsonl": line(event("b", 3))})
+    desk.tick()
+    stricter = Desk(desk.folder.files, lake=desk.lake, first_day=august(5))
+    stricter.folder.busy = {"b.jsonl"}
+    assert stricter.tick().reasons == {"too_old": 1}
+    stricter.folder.busy = set()
+    assert stricter.tick().reasons == {"too_old": 1}
+    assert stricter.tick().files == 0
 
 
 def test_landing_tells_what_a_tick_would_read():

@@ -89,7 +89,8 @@ def test_openai_log_with_request_and_response_becomes_an_interaction():
 
 
 def test_openai_fine_tuning_row_takes_the_last_message_as_the_answer():
-    record = {"id": "x", "created": CREATED, "messages": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]}  # fmt: skip
+    messages = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]
+    record = {"id": "x", "created": CREATED, "messages": messages}
     assert rows(record)[0]["response"] == "A"
 
 
@@ -131,7 +132,14 @@ def trace(id="t1", **fields) -> dict:
 
 
 def score(name="user-feedback", value=None, trace="t1", at="2026-08-02T12:00:00.000Z", **fields) -> dict:
-    return {"id": f"s-{name}-{at}", "traceId": trace, "name": name, "value": value, "timestamp": at, "source": "API"} | fields
+    return {
+        "id": f"s-{name}-{at}",
+        "traceId": trace,
+        "name": name,
+        "value": value,
+        "timestamp": at,
+        "source": "API",
+    } | fields
 
 
 def test_langfuse_trace_and_its_scores_become_an_interaction():
@@ -174,7 +182,8 @@ def test_langfuse_export_to_object_storage_is_read_with_its_times_in_utc():
 
 
 def test_langfuse_root_observation_stands_for_a_trace_that_is_not_there():
-    root = {"id": "o1", "trace_id": "t9", "start_time": "2026-08-02 10:00:00", "input": "Q", "output": "A", "parent_observation_id": None}  # fmt: skip
+    root = {"id": "o1", "trace_id": "t9", "start_time": "2026-08-02 10:00:00", "input": "Q", "output": "A"}
+    root["parent_observation_id"] = None
     inner = root | {"id": "o2", "parent_observation_id": "o1", "input": "other"}
     found = rows(inner, root, format="langfuse")
     assert [(row["id"], row["prompt"]) for row in found] == [("t9", "Q")]

@@ -26,7 +26,7 @@ def first_sync(server):
 
 
 def test_lineage_shows_the_fast_hand(page, server):
-    page.goto(f"{server.url}/asset-groups")
+    page.goto(f"{server.url}/locations/twohands/asset-groups/knowledge/lineage")
     for asset in ("documents", "chunks", "embeddings", "index"):
         expect(page.get_by_text(asset, exact=True).first).to_be_visible()
 

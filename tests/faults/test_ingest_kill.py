@@ -56,6 +56,7 @@ def test_killed_ingestion_loses_and_doubles_nothing(tmp_path):
     assert tables(killed) == tables(fresh)
     assert len(tables(fresh)) > 1
     assert days.quarantined(opened(killed)[1]) == days.quarantined(opened(fresh)[1])
-    ticked, lake = opened(killed)
-    assert ticked.dirty_days() == []
-    assert sum(map(len, tables(killed).values())) == len({row["id"] for rows in tables(killed).values() for row in rows})
+    assert opened(killed)[0].dirty_days() == []
+    assert sum(map(len, tables(killed).values())) == len(
+        {row["id"] for rows in tables(killed).values() for row in rows}
+    )

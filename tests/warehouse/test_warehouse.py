@@ -201,8 +201,6 @@ def test_a_killed_dbt_is_busy_and_the_next_build_converges(built):
 
 
 def test_export_is_the_lakes_copy_of_the_daily_counts(built):
-    fill(built.lake, DAYS, 20)
-    built.build(DAYS)
     built.export_daily(DAYS)
     stored = built.lake.read(partition("daily", DAYS[0]))
     assert stored.schema.equals(DAILY)
@@ -210,8 +208,6 @@ def test_export_is_the_lakes_copy_of_the_daily_counts(built):
 
 
 def test_export_leaves_equal_files_alone_and_removes_those_of_empty_days(built):
-    fill(built.lake, DAYS, 20)
-    built.build(DAYS)
     built.export_daily()
     files = [built.lake.root / partition("daily", each) for each in DAYS]
     before = [file.stat().st_mtime_ns for file in files]
@@ -224,9 +220,6 @@ def test_export_leaves_equal_files_alone_and_removes_those_of_empty_days(built):
     built.export_daily(DAYS[:2])
     assert [file.exists() for file in files] == [False, False, True, True]
     assert built.stale_days() == []
-    fill(built.lake, DAYS, 20)
-    built.build(DAYS[:2])
-    built.export_daily(DAYS)
 
 
 def test_an_empty_lake_has_nothing_to_build_and_nothing_to_read(tmp_path):
