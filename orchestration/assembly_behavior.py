@@ -16,7 +16,7 @@ from orchestration.engines.warehouse import PostgresSettings, Warehouse
 from orchestration.settings import Settings
 
 if TYPE_CHECKING:
-    from assets.behavior.assets import Project
+    from assets.behavior.marts.assets import Project
 
 PROJECT = Path(__file__).resolve().parent.parent / "dbt_project"
 LANDED = ("**/*.jsonl", "**/*.jsonl.gz", "**/*.ndjson", "**/*.ndjson.gz", "**/*.json.gz", "**/*.parquet")
@@ -73,7 +73,7 @@ def open_warehouse(settings: Settings, lake: Lake | None = None) -> Warehouse:
 
 def project(settings: Settings) -> Project:
     """The dbt project, parsed: once for each version of it, then in no time."""
-    from assets.behavior.assets import Project
+    from assets.behavior.marts.assets import Project
 
     return Project(PROJECT, open_warehouse(settings).manifest())
 

@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from assets.behavior import assets as behavior
+from assets.behavior.marts import assets as marts
 from assets.behavior.pipeline import BehaviorData
 from assets.knowledge import assets as knowledge
 from assets.knowledge.pipeline import FastHand
@@ -20,7 +21,7 @@ def build(
     settings: Settings,
     hand: FastHand | None = None,
     data: BehaviorData | None = None,
-    project: behavior.Project | None = None,
+    project: marts.Project | None = None,
 ) -> dg.Definitions:
     """All definitions for these settings; `hand`, `data` and `project` stand in for what is configured."""
     fast, slow = _fast(settings), _slow(settings, project or assembly_behavior.project(settings))
@@ -55,7 +56,7 @@ def _fast(settings: Settings) -> Sequence[Any]:
     return knowledge.build(partitions.slices(settings), policy, settings.index.engine)
 
 
-def _slow(settings: Settings, project: behavior.Project) -> Sequence[Any]:
+def _slow(settings: Settings, project: marts.Project) -> Sequence[Any]:
     policy = behavior.Policy(
         retries=settings.automation.retries,
         retry_seconds=settings.automation.retry_seconds,
@@ -63,7 +64,8 @@ def _slow(settings: Settings, project: behavior.Project) -> Sequence[Any]:
         close_after_days=settings.behavior.close_after_days,
         freshness=timedelta(hours=settings.checks.freshness_hours),
     )
-    return behavior.build(partitions.days(settings), policy, project)
+    days = partitions.days(settings)
+    return [*behavior.build(days, policy), *marts.build(days, policy, project)]
 
 
 @dg.definitions

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from assets.behavior.assets import Project
+from assets.behavior.marts.assets import Project
 from assets.knowledge.pipeline import FastHand, SliceSpec
 from orchestration.assembly_behavior import project as parsed
 from orchestration.config import load

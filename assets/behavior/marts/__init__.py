@@ -1,0 +1,1 @@
+"""The marts: what dbt makes of interactions and attributions, as assets."""
