@@ -164,7 +164,7 @@ def _attributions(days: dg.PartitionsDefinition, policy: Policy) -> Any:
         context: dg.AssetExecutionContext, behavior_data: dg.ResourceParam[BehaviorData]
     ) -> Iterator[dg.MaterializeResult]:
         with translated(policy.retries, policy.retry_seconds):
-            reports = [behavior_data.attributions(day, logged(context)) for day in chosen_days(context)]
+            reports = behavior_data.attributions(chosen_days(context), logged(context))
         yield from _per_day(
             context,
             ATTRIBUTIONS,

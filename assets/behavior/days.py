@@ -141,6 +141,8 @@ def content_digest(table: pa.Table) -> str:
                 whole.update(memoryview(data)[offsets[0] : offsets[-1]] if data is not None and len(offsets) else b"")
         elif pa.types.is_boolean(column.type):
             whole.update(pc.fill_null(column, False).cast(pa.uint8()).to_numpy().tobytes())
+        elif pa.types.is_floating(column.type):
+            whole.update(pc.fill_null(column, 0.0).to_numpy().tobytes())
         else:
             whole.update(pc.fill_null(column.cast(pa.int64()), 0).to_numpy().tobytes())
     return whole.hexdigest()

@@ -21,7 +21,7 @@ from assets.behavior import attribution, days, gaps, reference
 from assets.behavior.attribution import History
 from assets.behavior.days import DayReport
 from assets.behavior.landing import IngestReport, Landing
-from assets.behavior.schemas import ATTRIBUTIONS, INTERACTIONS, partition
+from assets.behavior.schemas import INTERACTIONS, partition
 from assets.fingerprints import digest
 from assets.ports import Encoder, Lake, Progress, Warehouse
 
@@ -110,16 +110,20 @@ class BehaviorData:
             force=force,
         )
 
-    def attributions(self, day: date, progress: Progress | None = None) -> AttributionReport:
-        """Why each failed interaction of the day failed, and the topic of those that came without one."""
-        found = self.lake.read(partition("interactions", day))
-        rows = found if found is not None else INTERACTIONS.empty_table()
-        frozen = reference.load(self.lake)
+    def attributions(self, chosen: Sequence[date], progress: Progress | None = None) -> list[AttributionReport]:
+        """Why each failed interaction of these days failed, and the topic of those that came without one."""
+        history, frozen = self._history(), reference.load(self.lake)
         topics = frozen.assigner(self.encoder) if frozen else None
-        assign = topics.assign if topics else None
-        table = attribution.attribute_day(rows, self._history(), topics=assign, progress=progress)
-        self.lake.write(partition("attributions", day), table)
-        return _attributed(day, table)
+        reports = []
+        for number, day in enumerate(chosen, start=1):
+            found = self.lake.read(partition("interactions", day))
+            rows = found if found is not None else INTERACTIONS.empty_table()
+            table = attribution.attribute_day(rows, history, topics=topics.assign if topics else None)
+            self.lake.write(partition("attributions", day), table)
+            reports.append(_attributed(day, table))
+            if progress:
+                progress("attributing failures", number, len(chosen))
+        return reports
 
     def marts(self, chosen: Sequence[date]) -> int:
         """Rebuilds these days in the warehouse and hands them to their readers; returns the rows of behavior_daily."""
@@ -198,10 +202,8 @@ class BehaviorData:
             if progress:
                 progress("interactions", number, len(chosen))
         self.reference()
-        for number, day in enumerate(chosen, start=1):
-            verdicts.update(self.attributions(day).verdicts)
-            if progress:
-                progress("attributing failures", number, len(chosen))
+        for report in self.attributions(chosen, progress):
+            verdicts.update(report.verdicts)
         rows = self.marts(chosen)
         return BackfillReport(tuple(chosen), total, dict(verdicts), rows, time.perf_counter() - began)
 
@@ -230,14 +232,11 @@ def span(first: date, last: date) -> list[date]:
 def _attributed(day: date, table: pa.Table) -> AttributionReport:
     rows = table.select(["id", "verdict", "kind", "doc_id", "evidence"]).to_pylist()
     failures = [row for row in rows if row["verdict"]]
-    content = (
-        str(row[name]) for row in sorted(table.to_pylist(), key=lambda row: row["id"]) for name in ATTRIBUTIONS.names
-    )
     return AttributionReport(
         day,
         table.num_rows,
         dict(Counter(row["verdict"] for row in failures)),
         dict(Counter(f"{row['verdict']}/{row['kind'] or '-'}" for row in failures)),
-        digest(content),
+        days.content_digest(table.sort_by("id")),
         tuple(failures[:EXAMPLES]),
     )

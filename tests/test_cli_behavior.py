@@ -1,0 +1,105 @@
+"""The commands of the slow hand's data over the real engines: landed files, dbt on DuckDB, the lake."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.test_cli import Project
+
+DAY = (datetime.now(UTC) - timedelta(days=5)).date()
+
+
+def event(number: int, **more) -> dict:
+    at = datetime(DAY.year, DAY.month, DAY.day, 9, number, tzinfo=UTC).isoformat()
+    return {
+        "id": f"e{number}", "occurred_at": at, "received_at": at, "prompt": "When does the ferry leave?",
+        "response": "The ferry leaves at seven.", "passages": [], "release_id": "base", "topic": "ferry", **more,
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    made = Project(tmp_path_factory.mktemp("cli"))
+    made.configure('[behavior]\nlanding = "landing"\n')
+    (made.folder / "landing").mkdir()
+    return made
+
+
+@pytest.fixture(scope="module")
+def built(project):
+    """A landed day, built: (what ingest said, what backfill said)."""
+    lost = event(3, feedback="down", corrected_response="The ferry leaves from pier 12 at 08:45.")
+    rows = [json.dumps(row) for row in (event(1), event(2, feedback="up"), lost)]
+    (project.folder / "landing" / "a.jsonl").write_text("\n".join([*rows, '{"id": 5}', "not json"]) + "\n")
+    ingested = project.json("ingest")
+    return ingested, project.json("backfill", "--days", str(DAY))
+
+
+def test_ingest_counts_and_names_the_dirty_days(built):
+    assert built[0] == {"accepted": 3, "corrected": 0, "deleted": 0, "quarantined": 2, "days": [str(DAY)]}
+
+
+def test_backfill_says_what_it_rebuilt(built):
+    report = built[1]
+    assert (report["days"], report["interactions"], report["failures"]) == ([str(DAY)], 3, {"knowledge": 1})
+    assert report["daily_rows"] > 0
+
+
+def test_daily_prints_the_counts_as_json_lines(project, built):
+    code, out, _ = project.run("daily", "--days", str(DAY))
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert code == 0
+    assert {"day": str(DAY), "variant": "main", "topic": "ferry", "event": "know", "n": 2, "S": 1} in rows
+    assert project.run("daily", "--days", str(DAY + timedelta(days=1)))[1] == ""
+
+
+def test_gaps_names_the_document_that_is_missing(project, built):
+    (gap,) = project.json("gaps")["gaps"]
+    assert (gap["kind"], gap["failures"]) == ("missing_document", 1)
+    assert "ferry" in project.run("gaps")[1]
+
+
+def test_file_given_by_hand_is_read_once(project, built, tmp_path):
+    file = tmp_path / "more.jsonl"
+    file.write_text(json.dumps(event(4)) + "\n")
+    assert project.json("ingest", str(file))["accepted"] == 1
+    again = project.json("ingest", str(file))
+    assert (again["accepted"], again["days"]) == (0, [str(DAY)])  # dirty until it is rebuilt
+
+
+@pytest.mark.parametrize(
+    ("days", "said"),
+    [
+        ("yesterday", "Expected a day or a range of days"),
+        ("2026-02-30", "Expected a day or a range of days"),
+        ("2026-03-02..2026-03-01", "Expected the earlier day first"),
+        ("1990-01-01..2026-01-01", "Expected at most"),
+        ("2001-01-01..2001-01-02", "behavior.first_day"),
+    ],
+)
+def test_backfill_refuses_days_that_make_no_sense(project, days, said):
+    code, _, err = project.run("backfill", "--days", days)
+    assert (code, said in err) == (2, True), err
+
+
+def test_ingest_without_a_landing_folder_says_what_to_do(tmp_path):
+    made = Project(tmp_path)
+    made.configure('[behavior]\nlanding = "nowhere"\n')
+    code, _, err = made.run("ingest")
+    assert code == 1
+    assert "nowhere" in err
+    assert "Next:" in err
+
+
+@pytest.mark.parametrize("format_", ["openai", "langfuse"])
+def test_ingest_of_a_file_of_another_format_quarantines_it(project, built, tmp_path, format_):
+    file = tmp_path / "own.jsonl"
+    file.write_text(json.dumps(event(9)) + "\n")
+    assert project.json("ingest", "--format", format_, str(file))["accepted"] == 0
+
+
+def test_gaps_before_the_first_build_is_empty(tmp_path):
+    assert Project(tmp_path).json("gaps") == {"gaps": []}
