@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assets.behavior.landing import Landing, Limits
+from assets.behavior.landing.folder import Landing
+from assets.behavior.landing.lines import Limits
 from assets.behavior.pipeline import BehaviorData, Options
 from assets.knowledge.sources import open_source
 from assets.ports import Lake

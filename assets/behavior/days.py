@@ -19,9 +19,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
-from assets.behavior import landing_ledger
 from assets.behavior.events import EVENTS, fixed
-from assets.behavior.landing_ledger import DATA, INPUTS, NOTHING, Part
+from assets.behavior.landing import ledger as landing_ledger
+from assets.behavior.landing.ledger import DATA, INPUTS, NOTHING, Part
 from assets.behavior.schemas import INTERACTIONS, partition
 from assets.errors import CorruptState
 from assets.ports import Lake

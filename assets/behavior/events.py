@@ -21,7 +21,7 @@ from assets.behavior.interactions import (
     read,
     surely_checked,
 )
-from assets.behavior.landing_lines import Limits
+from assets.behavior.landing.lines import Limits
 from assets.behavior.quarantine import Reason, Rejected
 from assets.behavior.schemas import INTERACTIONS
 

@@ -20,7 +20,7 @@ import pyarrow as pa
 from assets.behavior import attribution, days, gaps, reference
 from assets.behavior.attribution import History
 from assets.behavior.days import DayReport
-from assets.behavior.landing import IngestReport, Landing
+from assets.behavior.landing.folder import IngestReport, Landing
 from assets.behavior.schemas import INTERACTIONS, partition
 from assets.fingerprints import digest
 from assets.ports import Encoder, Lake, Progress, Warehouse

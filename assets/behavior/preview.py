@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from assets.behavior.days import DayReport
 from assets.behavior.gaps import Gap, markdown
-from assets.behavior.landing import IngestReport
+from assets.behavior.landing.folder import IngestReport
 from assets.behavior.pipeline import AttributionReport
 from assets.behavior.reference import ReferenceReport
 from assets.rendering import Markdown, Metadata, block, code, picture, table

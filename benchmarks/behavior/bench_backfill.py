@@ -26,7 +26,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from assets.behavior.landing import Landing  # noqa: E402
+from assets.behavior.landing.folder import Landing  # noqa: E402
 from assets.behavior.pipeline import BehaviorData, Options  # noqa: E402
 from assets.knowledge.sources import open_source  # noqa: E402
 from orchestration.assembly_behavior import LANDED, open_warehouse  # noqa: E402

@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from assets.behavior import days  # noqa: E402
-from assets.behavior.landing import Landing  # noqa: E402
+from assets.behavior.landing.folder import Landing  # noqa: E402
 from assets.knowledge.sources import open_source  # noqa: E402
 from orchestration.engines.lake import FolderLake  # noqa: E402
 

@@ -10,7 +10,7 @@ from datetime import date
 import pyarrow as pa
 
 from assets.behavior import days
-from assets.behavior.landing import Landing
+from assets.behavior.landing.folder import Landing
 from assets.errors import SourceBusy
 from assets.ports import Listing, SourceFile
 
@@ -84,7 +84,7 @@ class Desk:
     """A landing with all that it stands on, and a clock."""
 
     def __init__(self, files=None, lake=None, modified=LONG_AGO, **limits) -> None:
-        from assets.behavior.landing import Limits
+        from assets.behavior.landing.lines import Limits
 
         self.folder = Folder(files, modified)
         self.lake = lake if lake is not None else MemoryLake()

@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from assets.behavior import days, mappings
+from assets.behavior import days
+from assets.behavior.mappings import formats as mappings
 from tests.behavior.landing_tools import Desk, august
 
 CREATED = 1_785_664_800  # 2026-08-02T10:00:00Z

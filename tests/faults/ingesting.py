@@ -7,8 +7,10 @@ import random
 import sys
 from pathlib import Path
 
-from assets.behavior import days, landing, landing_reading
-from assets.behavior.landing import Landing, Limits
+from assets.behavior import days
+from assets.behavior.landing import reading
+from assets.behavior.landing.folder import Landing
+from assets.behavior.landing.lines import Limits
 from assets.knowledge.sources import open_source
 from orchestration.engines.lake import FolderLake
 
@@ -41,7 +43,7 @@ def _event(number: int, i: int, version: int, choose: random.Random) -> str:
 
 def opened(folder: Path) -> tuple[Landing, FolderLake]:
     """A landing whose commits and flushes are small, so that a kill finds something half done."""
-    landing._COMMIT_EVENTS, landing_reading._RECHECK_SECONDS = 700, 0.0
+    ticks._COMMIT_EVENTS, reading._RECHECK_SECONDS = 700, 0.0
     lake = FolderLake(folder / "lake")
     source = open_source(str(folder / "landing"), include=["**/*.jsonl"], base=folder, cache=folder / "git")
     return Landing(lake, source, limits=Limits(batch_events=50, flush_bytes=40_000)), lake

@@ -10,7 +10,7 @@ import dagster as dg
 import pyarrow as pa
 import pytest
 
-from assets.behavior.landing import Landing
+from assets.behavior.landing.folder import Landing
 from assets.behavior.pipeline import BehaviorData, Options
 from assets.behavior.schemas import partition
 from assets.knowledge.sources import open_source

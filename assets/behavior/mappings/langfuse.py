@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from assets.behavior.mapping_values import first, latest, mapping, shared, text, time, verdict
+from assets.behavior.mappings.values import first, latest, mapping, shared, text, time, verdict
 from assets.behavior.quarantine import Reason, Rejected
 
 SIGNS = (

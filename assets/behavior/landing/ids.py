@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute
 
 from assets.behavior.events import fixed, number_of
-from assets.behavior.landing_ledger import MOVED, Ledger, Part, moved
+from assets.behavior.landing.ledger import MOVED, Ledger, Part, moved
 from assets.ports import Lake
 
 pc: Any = pyarrow.compute  # its functions are made at import, where no type checker sees them

@@ -17,17 +17,16 @@ from datetime import date
 import numpy as np
 import pyarrow as pa
 
-from assets.behavior import landing_ids, landing_ledger
-from assets.behavior.landing_files import FileReader
-from assets.behavior.landing_ledger import LOCK, LOCK_SECONDS, NOTHING, Entry, Ledger
-from assets.behavior.landing_lines import Limits
-from assets.behavior.landing_reading import Change
-from assets.behavior.landing_writes import Writes
+from assets.behavior.landing import ids as landing_ids
+from assets.behavior.landing import ledger as landing_ledger
+from assets.behavior.landing.files import FileReader
+from assets.behavior.landing.ledger import LOCK, LOCK_SECONDS, NOTHING, Entry, Ledger
+from assets.behavior.landing.lines import Limits
+from assets.behavior.landing.reading import Change
+from assets.behavior.landing.writes import Writes
 from assets.errors import SourceBusy
 from assets.fingerprints import digest
 from assets.ports import Lake, Progress, Refusal, Source, SourceFile
-
-__all__ = ["IngestReport", "Landing", "Limits", "Pending"]
 
 _COMMIT_EVENTS = 1_000_000  # of so many events a kill costs the reading at most
 _UNUSED = "behavior/landing/unused.parquet"

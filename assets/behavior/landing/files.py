@@ -16,12 +16,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from assets.behavior import mappings
 from assets.behavior.events import EVENTS, add
-from assets.behavior.landing_ledger import Entry, Part
-from assets.behavior.landing_lines import GZIP, PARQUET, Limits
-from assets.behavior.landing_reading import Change, Reading
-from assets.behavior.landing_writes import Writes
+from assets.behavior.landing.ledger import Entry, Part
+from assets.behavior.landing.lines import GZIP, PARQUET, Limits
+from assets.behavior.landing.reading import Change, Reading
+from assets.behavior.landing.writes import Writes
+from assets.behavior.mappings import formats as mappings
 from assets.ports import Lake
 
 _MOST_PARTS = 16  # of one file and day, before they are made one

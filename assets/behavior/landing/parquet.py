@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from assets.behavior.interactions import ALWAYS, Interaction
-from assets.behavior.landing_lines import Limits
+from assets.behavior.landing.lines import Limits
 from assets.behavior.quarantine import Reason, Rejected
 
 _JSON_TEXTS = ("passages", "tags")  # may come as lists, or as JSON texts

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from assets.behavior.mapping_values import (
+from assets.behavior.mappings.values import (
     answer,
     content,
     first,

@@ -10,15 +10,15 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from assets.behavior import mapping_langfuse, mapping_openai
-from assets.behavior.landing_lines import GZIP, Cutter, Inflater, Limits, plain_chunks
+from assets.behavior.landing.lines import GZIP, Cutter, Inflater, Limits, plain_chunks
+from assets.behavior.mappings import langfuse, openai
 from assets.behavior.quarantine import Reason, Rejected, unreadable
 
 Record = tuple[int, dict[str, Any]]  # the number of its line, or of its place in an array, from 1
 _SNIFFED = 64 << 10
 _MAPPERS: Mapping[str, Callable[[Sequence[Record]], Iterator[tuple[int, dict[str, Any] | Rejected]]]] = {
-    "openai": mapping_openai.interactions,
-    "langfuse": mapping_langfuse.interactions,
+    "openai": openai.interactions,
+    "langfuse": langfuse.interactions,
 }
 
 
@@ -29,7 +29,7 @@ def sniff(data: bytes, *, packed: bool) -> str:
         head = next(iter(Inflater(data[:_SNIFFED], Limits()).chunks()), b"")[:_SNIFFED]
     if b'"occurred_at"' in head and b'"received_at"' in head:
         return "interactions"
-    for name, module in (("langfuse", mapping_langfuse), ("openai", mapping_openai)):
+    for name, module in (("langfuse", langfuse), ("openai", openai)):
         if any(all(f'"{key}"'.encode() in head for key in keys) for keys in module.SIGNS):
             return name
     return "interactions"

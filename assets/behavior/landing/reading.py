@@ -16,13 +16,13 @@ from datetime import date
 import numpy as np
 import pyarrow as pa
 
-from assets.behavior import mappings
 from assets.behavior.events import Collector, DayOfEvents, add, shas
 from assets.behavior.interactions import parse
-from assets.behavior.landing_ledger import Entry, Part
-from assets.behavior.landing_lines import BOM, Cutter, Inflater, Limits, plain_chunks
-from assets.behavior.landing_parquet import parquet_lines
-from assets.behavior.landing_writes import Writes
+from assets.behavior.landing.ledger import Entry, Part
+from assets.behavior.landing.lines import BOM, Cutter, Inflater, Limits, plain_chunks
+from assets.behavior.landing.parquet import parquet_lines
+from assets.behavior.landing.writes import Writes
+from assets.behavior.mappings import formats as mappings
 from assets.behavior.quarantine import Reason, Rejected
 from assets.ports import Lake
 

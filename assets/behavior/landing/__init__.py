@@ -1,0 +1,1 @@
+"""Landed files: what a tick reads of them, and which days it touches."""

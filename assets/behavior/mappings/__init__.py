@@ -1,0 +1,1 @@
+"""Logs in other formats, as interactions."""
