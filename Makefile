@@ -27,7 +27,8 @@ lint: $(STAMP)       ## ruff, pyright, import-linter.
 
 bench: $(STAMP)      ## Benchmarks beside their peers; see benchmarks/README.md.
 	@$(BIN)/pip install -q -c constraints.txt -e '.[bench]'
-	@for file in benchmarks/*/bench_*.py; do echo "== $$file" && $(BIN)/python $$file || exit 1; done
+	@for file in benchmarks/*/bench_*.py; do \
+	  module=$$(echo "$${file%.py}" | tr / .); echo "== $$module" && $(BIN)/python -m "$$module" || exit 1; done
 
 edit-sample: $(STAMP)       ## One later day of edits to the sample handbook: watch the sensor pick it up.
 	@$(BIN)/python sample/edit_sample.py

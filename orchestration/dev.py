@@ -41,6 +41,9 @@ def serve(settings: Settings, host: str, port: int) -> None:
     command = shutil.which("dg", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
     if command is None:
         raise ConfigError("The command dg is not installed", next_step="pip install dagster-dg-cli, or `make run`")
+    from orchestration.assembly_behavior import open_warehouse
+
+    open_warehouse(settings).manifest()  # parsed here once: the server starts several processes that need it at once
     environment = {**os.environ, **prepare(settings), "TWOHANDS_CONFIG": str(settings.file)}
     os.chdir(project)
     os.execve(command, [command, "dev", "--host", host, "--port", str(port)], environment)  # noqa: S606 - no shell

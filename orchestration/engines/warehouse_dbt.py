@@ -86,7 +86,7 @@ def _run(
                     on_line(line.rstrip())
             return child.wait(), tail
         except BaseException:
-            child.terminate()
+            child.kill()  # what is built stays; SIGTERM may be ignored where SIGINT was
             raise
 
 

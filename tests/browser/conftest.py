@@ -73,7 +73,7 @@ class Server:
         pytest.fail(f"waited {seconds:g} s for {what}\n{self.log.read_text()[-3000:]}")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ui")
     (folder / "docs").mkdir()
@@ -91,7 +91,7 @@ def server(tmp_path_factory):
     made.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser():
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
     if not chromium:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -263,7 +262,7 @@ def test_a_file_that_a_shell_has_open_is_busy_until_it_closes(built):
         try:
             with pytest.raises(EngineBusy, match=rf"pid {shell.pid}.*Next: close the DuckDB shell"):
                 duck(built.home, lock_seconds=0.1).build([DAYS[0]])
-            closing = threading.Timer(0.5, lambda: shell.send_signal(signal.SIGTERM))
+            closing = threading.Timer(0.5, shell.kill)
             closing.start()
             assert duck(built.home, lock_seconds=60).daily().num_rows > 0
             closing.join()
