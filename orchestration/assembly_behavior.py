@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from assets.behavior.marts.assets import Project
 
 PROJECT = Path(__file__).resolve().parent.parent / "dbt_project"
-LANDED = ("**/*.jsonl", "**/*.jsonl.gz", "**/*.ndjson", "**/*.ndjson.gz", "**/*.json.gz", "**/*.parquet")
+LANDED = ("**/*.jsonl", "**/*.jsonl.gz", "**/*.ndjson", "**/*.ndjson.gz", "**/*.json", "**/*.json.gz", "**/*.parquet")
 MAX_LANDED = 2**30  # bytes of one landed file, which is read as a whole
 
 
@@ -44,7 +44,7 @@ def behavior_data(settings: Settings) -> BehaviorData:
         lake=lake,
         landing=Landing(lake, source, limits=limits),
         warehouse=open_warehouse(settings, lake),
-        history=lambda: LakeHistory(lake),
+        history=lambda: LakeHistory(lake, [spec.name for spec in settings.slices()]),
         encoder=open_encoder(settings),
         options=Options(settings.decision.reference_days, variants=tuple(settings.variants)),
     )

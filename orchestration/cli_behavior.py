@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ import click
 from orchestration.progress import shown
 
 if TYPE_CHECKING:
+    from assets.behavior.landing.folder import IngestReport
     from assets.behavior.pipeline import BackfillReport
     from orchestration.cli import Context
 
@@ -77,12 +79,18 @@ def ingest(context: Context, files: tuple[Path, ...], format_: str) -> None:
             reports = [data.ingest(progress)]
         else:
             reports = [data.landing.ingest(file.name, file.read_bytes(), format_) for file in files]
-    dirty = sorted({day.isoformat() for report in reports for day in report.days})
+    dirty = [day.isoformat() for day in data.dirty_inputs()]
+    refused = {path: refusal.detail for report in reports for path, refusal in report.refused.items()}
     total = {
         name: sum(getattr(report, name) for report in reports)
         for name in ("accepted", "corrected", "deleted", "quarantined")
     }
-    context.show({**total, "days": dirty}, lambda: _ingested(total, dirty))
+    more = {"refused": refused} if refused else {}
+    context.show({**total, "days": dirty, **more}, lambda: _ingested(total, dirty))
+    for path, detail in refused.items():
+        click.echo(f"{path} was not read: {detail}", err=True)
+    for reason, count in sorted(Counter(_reasons(reports)).items()):
+        click.echo(f"{count} lines quarantined: {reason} (docs/interactions.md)", err=True)
 
 
 @click.command()
@@ -132,10 +140,18 @@ COMMANDS: Sequence[click.Command] = (ingest, backfill, daily, gaps)
 
 
 def _ingested(total: Mapping[str, int], dirty: Sequence[str]) -> str:
+    from assets.behavior.pipeline import ranges
+
     counts = ", ".join(f"{count} {name}" for name, count in total.items())
     if not dirty:
         return f"{counts}; no day changed"
-    return f"{counts}; {len(dirty)} days to rebuild: twohands backfill --days {dirty[0]}..{dirty[-1]}"
+    found = ranges(date.fromisoformat(day) for day in dirty)
+    lines = [f"  twohands backfill --days {first}..{last}" for first, last in found]
+    return "\n".join([f"{counts}; {len(dirty)} days to rebuild:", *lines])
+
+
+def _reasons(reports: Sequence[IngestReport]) -> Iterable[str]:
+    return (reason for report in reports for reason, count in report.reasons.items() for _ in range(count))
 
 
 def _backfill_json(report: BackfillReport) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from orchestration.assembly import fast_hand
+from orchestration.config import load
 from tests.test_cli import Project
 
 DAY = (datetime.now(UTC) - timedelta(days=5)).date()
@@ -25,6 +27,9 @@ def project(tmp_path_factory):
     made = Project(tmp_path_factory.mktemp("cli"))
     made.configure('[behavior]\nlanding = "landing"\n')
     (made.folder / "landing").mkdir()
+    hand = fast_hand(load(str(made.folder / "twohands.toml")))
+    hand.documents("docs")
+    hand.chunks("docs")  # the version log that attribution reads; nothing is embedded
     return made
 
 
@@ -103,3 +108,31 @@ def test_ingest_of_a_file_of_another_format_quarantines_it(project, built, tmp_p
 
 def test_gaps_before_the_first_build_is_empty(tmp_path):
     assert Project(tmp_path).json("gaps") == {"gaps": []}
+
+
+def test_failures_are_unclear_before_the_first_sync_and_told_apart_after_it(tmp_path):
+    made = Project(tmp_path)
+    made.configure('[behavior]\nlanding = "landing"\n')
+    (made.folder / "landing").mkdir()
+    lost = event(1, feedback="down", corrected_response="The ferry leaves from pier 12 at 08:45.")
+    (made.folder / "landing" / "a.jsonl").write_text(json.dumps(lost) + "\n")
+    assert made.json("backfill", "--days", str(DAY))["failures"] == {"unclear": 1}
+    assert made.json("ingest")["days"] == []
+    hand = fast_hand(load(str(made.folder / "twohands.toml")))
+    hand.documents("docs")
+    hand.chunks("docs")
+    assert made.json("ingest")["days"] == [str(DAY)]  # the first documents make the day dirty, once
+    assert made.json("backfill", "--days", str(DAY))["failures"] == {"knowledge": 1}
+    assert made.json("ingest")["days"] == []
+
+
+def test_ingest_names_files_that_it_may_not_read(project, built, tmp_path):
+    outside = tmp_path / "outside.jsonl"
+    outside.write_text(json.dumps(event(9)) + "\n")
+    link = project.folder / "landing" / "link.jsonl"
+    link.symlink_to(outside)
+    try:
+        assert "link.jsonl" in project.json("ingest")["refused"]
+        assert "link.jsonl was not read" in project.run("ingest")[2]
+    finally:
+        link.unlink()

@@ -81,15 +81,16 @@ def _landing(policy: Policy) -> Any:
         return dg.MaterializeResult(
             data_version=dg.DataVersion(behavior_data.landing_version()),
             metadata=shown(preview.of_ingest(report)),
-            check_results=list(
-                checks.landing_results(
+            check_results=[
+                checks.refused_result(report.refused),
+                *checks.landing_results(
                     landed.lines(),
                     behavior_data.quarantined(),
                     max(landed.days(), default=None),
                     max_share=policy.max_quarantined_share,
                     max_days=policy.close_after_days,
-                )
-            ),
+                ),
+            ],
         )
 
     return landing

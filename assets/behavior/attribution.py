@@ -73,7 +73,12 @@ class Corpus(Protocol):
 
 
 class History(Protocol):
-    """The documents through time."""
+    """The documents through time. `empty`: no document was ever synced, so that nothing can be told of knowledge."""
+
+    @property
+    def empty(self) -> bool:
+        """Whether no document was ever synced."""
+        ...
 
     def as_of(self, at: datetime) -> Corpus:
         """The documents as they were at a moment."""
@@ -156,6 +161,18 @@ def attribute(case: Case, corpus: Corpus, later: Corpus | None = None) -> Verdic
         form.format,
         form.corrected_format,
     )
+
+
+def without_history(table: pa.Table) -> pa.Table:
+    """ATTRIBUTIONS whose failures are all unclear: without any document, a want of knowledge looks like bad manners."""
+    import pyarrow as pa
+
+    evidence = json.dumps({"rule": "no document was synced yet: nothing can be told of knowledge"})
+    rows = table.to_pylist()
+    for row in rows:
+        if row["verdict"]:
+            row |= {"verdict": "unclear", "kind": None, "doc_id": None, "evidence": evidence}
+    return pa.Table.from_pylist(rows, schema=table.schema)
 
 
 def attribute_day(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 
 import dagster as dg
 
 from assets.behavior.pipeline import AttributionReport
+from assets.ports import Refusal
 from assets.rendering import table
 
 LANDING = dg.AssetKey(["behavior", "landing"])
@@ -19,6 +20,11 @@ LANDING_CHECKS = [
         name="quarantined_share",
         asset=LANDING,
         description="The share of landed lines that break the contract is below a threshold.",
+    ),
+    dg.AssetCheckSpec(
+        name="every_file_is_read",
+        asset=LANDING,
+        description="No file of the landing folder was left out: too large, a link that leads out of it, unreadable.",
     ),
     dg.AssetCheckSpec(
         name="newest_event_day",
@@ -58,6 +64,19 @@ def landing_results(
         severity=dg.AssetCheckSeverity.WARN,
         description="there are no events yet" if age is None else f"the newest event day, {newest}, is {age} days old",
         metadata={"limit_days": max_days},
+    )
+
+
+def refused_result(refused: Mapping[str, Refusal]) -> dg.AssetCheckResult:
+    """Files that the landing folder may not hand over (ERROR)."""
+    rows = [(path, refusal.detail) for path, refusal in refused.items()]
+    return dg.AssetCheckResult(
+        check_name="every_file_is_read",
+        asset_key=LANDING,
+        passed=not refused,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=f"{len(refused)} files were not read",
+        metadata={"files": dg.MetadataValue.md(table(("file", "why"), rows))} if rows else {},
     )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -49,7 +50,7 @@ class DayReport:
 
 def materialize(lake: Lake, day: date) -> DayReport:
     """Writes behavior/interactions/day=.../data.parquet from the current parts. EngineBusy, CorruptState."""
-    with lake.lock(f"behavior-{day}", _LOCK_SECONDS):
+    with locked(lake, day):
         events, moved, inputs = _inputs(lake, day)
         table, corrected, deleted = _latest(events, moved, day)
         digest = content_digest(table)
@@ -59,6 +60,19 @@ def materialize(lake: Lake, day: date) -> DayReport:
         lake.write(partition("interactions", day), table.replace_schema_metadata(metadata))
         lake.write_text(landing_ledger.memo(day, inputs), "")
         return report
+
+
+def locked(lake: Lake, day: date) -> AbstractContextManager[object]:
+    """The day for ourselves: nobody replaces its interactions meanwhile."""
+    return lake.lock(f"behavior-{day}", _LOCK_SECONDS)
+
+
+def inputs_of(lake: Lake, day: date) -> str:
+    """What the day's interactions were made of; empty where there are none."""
+    name = partition("interactions", day)
+    if name not in lake.names(name.rsplit("/", 1)[0]):
+        return ""
+    return (lake.columns(name, ["id"]).schema.metadata or {}).get(INPUTS, b"").decode()
 
 
 def quarantined(lake: Lake) -> list[dict[str, object]]:
@@ -96,7 +110,8 @@ def _inputs(lake: Lake, day: date) -> tuple[pa.Table, pa.Table, str]:
     raise CorruptState(
         f"{name} is missing from the lake, and the ledger of the landing folder still names it",
         expected="every part that the ledger names",
-        next_step=f"delete {landing_ledger.LEDGER}, and ingest again: it is rebuilt from the landing files",
+        next_step=f"restore {landing_ledger.LEDGER} and the parts from a backup; or delete it and ingest again, when "
+        "events of files that are no longer in the landing folder, or were given by hand, are lost",
     )
 
 

@@ -204,8 +204,9 @@ class Collector:
         occurred, received = _micros(table, "occurred_at"), _micros(table, "received_at")
         early = occurred < number_of(limits.first_day) * _DAY_US
         future = occurred > self._now_us + int(limits.future_seconds * 1e6)
+        ahead = received > self._now_us + int(limits.future_seconds * 1e6)  # no correction of today could win over it
         skewed = received < occurred - int(limits.skew_seconds * 1e6)
-        bad = early | future | skewed
+        bad = early | future | skewed | ahead
         for at in np.flatnonzero(bad):
             if early[at]:
                 refusal = Rejected(Reason.TOO_OLD, f"occurred_at is before {limits.first_day}")
@@ -213,6 +214,8 @@ class Collector:
                 refusal = Rejected(Reason.FUTURE_DATED, "occurred_at has not come yet")
                 due = occurred[at] / 1e6 - limits.future_seconds
                 self.recheck = due if self.recheck is None else min(self.recheck, due)
+            elif ahead[at]:
+                refusal = Rejected(Reason.CLOCK_SKEWED, "received_at has not come yet")
             else:
                 refusal = Rejected(Reason.CLOCK_SKEWED, "received_at is more than a day before occurred_at")
             self.refuse(lines[at], refusal)

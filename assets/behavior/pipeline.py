@@ -116,14 +116,27 @@ class BehaviorData:
         topics = frozen.assigner(self.encoder) if frozen else None
         reports = []
         for number, day in enumerate(chosen, start=1):
-            found = self.lake.read(partition("interactions", day))
-            rows = found if found is not None else INTERACTIONS.empty_table()
-            table = attribution.attribute_day(rows, history, topics=topics.assign if topics else None)
-            self.lake.write(partition("attributions", day), table)
-            reports.append(_attributed(day, table))
+            reports.append(_attributed(day, self._attribute(day, history, topics.assign if topics else None)))
             if progress:
                 progress("attributing failures", number, len(chosen))
         return reports
+
+    def _attribute(self, day: date, history: History, topics: Callable[[list[str]], list[str]] | None) -> pa.Table:
+        """One day's attributions, written only while the interactions that they explain are still the day's.
+
+        Somebody may correct and rebuild the day meanwhile: then it is done again, with the new ones.
+        """
+        while True:
+            made_of = days.inputs_of(self.lake, day)
+            found = self.lake.read(partition("interactions", day))
+            rows = found if found is not None else INTERACTIONS.empty_table()
+            table = attribution.attribute_day(rows, history, topics=topics)
+            if history.empty:
+                table = attribution.without_history(table)
+            with days.locked(self.lake, day):
+                if days.inputs_of(self.lake, day) == made_of:
+                    self.lake.write(partition("attributions", day), table)
+                    return table
 
     def marts(self, chosen: Sequence[date]) -> int:
         """Rebuilds these days in the warehouse and hands them to their readers; returns the rows of behavior_daily."""
@@ -140,7 +153,7 @@ class BehaviorData:
         """
         done = Built()
         with self.warehouse.locked():
-            inputs = self.warehouse.inputs(chosen)
+            inputs = self._inputs(chosen)
             self.warehouse.load(chosen)
             yield done
             done.rows = self.warehouse.export_daily(chosen, inputs)
@@ -163,7 +176,7 @@ class BehaviorData:
         landed, built = self.landing.inputs(), self._built()
         dirty = set(self.landing.dirty_days())
         every = sorted(dirty | set(landed) | {date.fromisoformat(day) for day in built})
-        inputs = self.warehouse.inputs(every)
+        inputs = self._inputs(every)
         return {
             day: digest([landed.get(day, ""), inputs[day]])
             for day in every
@@ -208,6 +221,11 @@ class BehaviorData:
         return BackfillReport(tuple(chosen), total, dict(verdicts), rows, time.perf_counter() - began)
 
     # ------------------------------------------------------------------------------------------------ plumbing
+
+    def _inputs(self, chosen: Sequence[date]) -> dict[date, str]:
+        """What the marts of each day are built from; the first sync of documents counts, later ones do not."""
+        history = "no documents yet" if self._history().empty else ""
+        return {day: digest([made_of, history]) for day, made_of in self.warehouse.inputs(chosen).items()}
 
     def _built(self) -> dict[str, str]:
         return json.loads(self.lake.read_text(BUILT) or "{}")

@@ -26,6 +26,9 @@ def of_ingest(report: IngestReport) -> Metadata:
         "waiting": report.waiting,
         "ingest_seconds": round(report.seconds, 3),
     }
+    if report.refused:
+        files = [(path, refusal.detail) for path, refusal in report.refused.items()]
+        metadata["files_not_read"] = table(("file", "why"), files)
     if report.reasons:
         rows = [(reason, str(count)) for reason, count in sorted(report.reasons.items(), key=lambda item: -item[1])]
         metadata["quarantine_reasons"] = table(("reason", "lines"), rows)

@@ -41,6 +41,12 @@ class LakeHistory:
         self._lake, self._named = lake, slices
         self._views: OrderedDict[int, LakeCorpus] = OrderedDict()
 
+    @property
+    def empty(self) -> bool:
+        """Whether no document was ever synced. Looks at names only."""
+        slices = self._named or sorted({m[1] for name in self._lake.names("knowledge") if (m := _FOLDER.match(name))})
+        return not any(self._lake.names(f"knowledge/{name}/chunks") for name in slices)
+
     @cached_property
     def log(self) -> PassageLog:
         """Everything that was ever cut, read at the first use."""

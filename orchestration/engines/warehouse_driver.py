@@ -9,16 +9,29 @@ from __future__ import annotations
 import gc
 import json
 import os
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+_PDEATHSIG = 1  # of prctl(2)
 _EXCEPTIONS = ("GenericExceptionOnRun", "CatchableExceptionOnRun", "InternalErrorOnRun")
+
+
+def _die_with_parent() -> None:
+    """A dbt whose caller was killed would hold the DuckDB file, and go on writing to it."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None, use_errno=True).prctl(_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() == 1:  # it died before the line above
+            sys.exit(1)
 
 
 def main(results: str, commands: str) -> int:
     """Runs the commands; writes what each node did, and what ended dbt if something did. Exit code 0 or 1."""
+    _die_with_parent()
     gc.disable()  # importing dbt makes hundreds of thousands of objects, none of them garbage
     from dbt.cli.main import dbtRunner
 

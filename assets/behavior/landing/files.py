@@ -87,7 +87,7 @@ class FileReader:
         old: dict[date, list[Part]] = defaultdict(list)
         for part in before.parts:
             old[part.day].append(part)
-        parts = reading.finish(old)
+        parts = list(before.parts) if reading.damaged else reading.finish(old)  # the last good version stays
         kept = {part.name for part in parts}
         entry = replace(
             reading.entry,

@@ -85,6 +85,14 @@ def plain_chunks(data: bytes, start: int) -> Iterator[bytes]:
         yield data[place : place + CHUNK]
 
 
+def damaged(data: bytes, limits: Limits) -> bool:
+    """Whether a gzip file does not fit its own checksums; one that ends early is not damaged, but not whole yet."""
+    inflater = Inflater(data, limits)
+    for _ in inflater.chunks():
+        pass
+    return inflater.problem is Reason.CORRUPT_GZIP
+
+
 class Inflater:
     """A gzip file, inflated piece by piece. `problem` says afterwards why it ended early; None where it did not."""
 

@@ -19,7 +19,7 @@ import pyarrow as pa
 from assets.behavior.events import Collector, DayOfEvents, add, shas
 from assets.behavior.interactions import parse
 from assets.behavior.landing.ledger import Entry, Part
-from assets.behavior.landing.lines import BOM, Cutter, Inflater, Limits, plain_chunks
+from assets.behavior.landing.lines import BOM, Cutter, Inflater, Limits, damaged, plain_chunks
 from assets.behavior.landing.parquet import parquet_lines
 from assets.behavior.landing.writes import Writes
 from assets.behavior.mappings import formats as mappings
@@ -52,6 +52,7 @@ class Reading:
         self._lake, self._writes, self._limits, self._now = lake, writes, limits, now
         self._collector = Collector(limits, now)
         self._flushes = 0
+        self.damaged = False  # nothing of this version may be believed
         self._added: list[tuple[date, np.ndarray]] = []
         self._fresh: list[np.ndarray] = []
         self._deleted = 0
@@ -73,7 +74,15 @@ class Reading:
         return (consumed if waiting else len(data)), waiting
 
     def gzip(self, data: bytes, settled: bool) -> bool:
-        """Compressed JSON lines. Returns whether something waits."""
+        """Compressed JSON lines. Returns whether something waits.
+
+        A flipped bit makes other, valid lines long before zlib or the checksum at the end notices: nothing of a file
+        is taken before all of it was inflated once.
+        """
+        if damaged(data, self._limits):
+            self.damaged = True
+            self._collector.refuse(0, Rejected(Reason.CORRUPT_GZIP, "the checksum does not fit: nothing of it is read"))
+            return False
         cutter, inflater = Cutter(self._limits.line_bytes), Inflater(data, self._limits)
         for chunk in inflater.chunks():
             self._take(cutter.feed(chunk))
