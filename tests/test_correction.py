@@ -1,6 +1,7 @@
 """Sixty days of the sample's logs; events of three of them are changed, deleted and added; those three are rebuilt.
 
-Every mart must then equal a rebuild from scratch, row for row.
+Every mart must then equal a rebuild from scratch, row for row. The days lie after those that the reference is frozen
+from: a rebuild from scratch would freeze another one (docs/decisions/0007-behavior-data.md).
 """
 
 from __future__ import annotations
