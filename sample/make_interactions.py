@@ -1,7 +1,7 @@
 """Write demo logs over the sample handbook: one .jsonl file a day, as docs/interactions.md describes them.
 
     python sample/make_interactions.py --days 60 --until 2026-10-31
-    python sample/make_interactions.py --shift format --day 40 --out /tmp/logs
+    python sample/make_interactions.py --shift format --day 40 --out logs
     python sample/make_interactions.py --correct 2026-10-14      # what a person does who corrects a day's file
 
 The same arguments give the same bytes. The folder remembers its arguments (.made-by.json): other arguments are refused
