@@ -47,10 +47,14 @@ class Counts(NamedTuple):
 
 
 class Law(NamedTuple):
-    """Rates [days, topics] of an event without the change and with all of it, the nuisances' known course included."""
+    """Rates [days, topics] of an event without the change, with all of it, and as they are.
+
+    They hold weekdays and the course of knowledge failures, and not the day effects, which nobody can know.
+    """
 
     before: Array
     after: Array
+    now: Array
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,7 @@ QUIET = tuple(name for name, kind in KINDS.items() if not kind.shifts)
 SHIFTS = tuple(name for name, kind in KINDS.items() if kind.shifts)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Stream:
     """Counts by event, and the truth. `change` is the monitored day of the change of behavior, None without one."""
 
@@ -128,9 +132,9 @@ class Stream:
         return len(self.counts["fail"].n) - self.reference
 
     def since(self, day: int) -> Stream:
-        """What is left from a monitored day on: its first 28 days are the reference anew. A new Stream."""
+        """What is left from a day on (the reference's days count): its first 28 days are the reference anew."""
         cut = {event: Counts(n[day:], S[day:]) for event, (n, S) in self.counts.items()}
-        law = {event: Law(before[day:], after[day:]) for event, (before, after) in self.law.items()}
+        law = {event: Law(*(rates[day:] for rates in one)) for event, one in self.law.items()}
         change = None if self.change is None else self.change - day
         return Stream(self.kind, self.seed, cut, change, law, self.per_day, self.reference)
 
@@ -189,7 +193,7 @@ class _World:
         likelier = np.where(np.arange(self.days) < self.change, 1.0, self.what.selection)[:, None]
         rates["failed_labelled"] = np.minimum(rates["labelled"] * likelier, 1.0)
         law = {
-            event: Law(*(self._booked(event, plain[event] + more, know) for more in (0.0, value)))
+            event: Law(*(self._booked(event, plain[event] + more, know) for more in (0.0, value, size[event])))
             for event, value in full.items()
         }
         return self._traffic(), rates, law
