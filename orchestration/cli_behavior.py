@@ -15,7 +15,7 @@ from orchestration.progress import shown
 
 if TYPE_CHECKING:
     from assets.behavior.landing.folder import IngestReport
-    from assets.behavior.pipeline import BackfillReport
+    from assets.behavior.pipeline import BackfillReport, BehaviorData
     from orchestration.cli import Context
 
 MAX_DAYS = 3_660  # in one backfill: a typing error in a year must not rebuild a century
@@ -66,26 +66,30 @@ def json_flag(command: Any) -> Any:
     type=click.Choice(["auto", "interactions", "openai", "langfuse"]),
     help="What the files hold.",
 )
+@click.option(
+    "--replace", "replacing", is_flag=True, help="Withdraw what was given under the same names before, all versions."
+)
 @json_flag
 @click.pass_obj
-def ingest(context: Context, files: tuple[Path, ...], format_: str) -> None:
+def ingest(context: Context, files: tuple[Path, ...], format_: str, replacing: bool) -> None:
     """Read interactions from FILES (.jsonl, .gz, .parquet), or from the landing folder where none are given.
 
     Prints the days that are dirty now; the sensor rebuilds them, or `twohands backfill --days A..B`.
     """
+    if replacing:
+        _check_names(files)
     data = context.behavior
     with shown(context.as_json) as progress:
-        if not files:
-            reports = [data.ingest(progress)]
-        else:
-            reports = [data.landing.ingest(file.name, file.read_bytes(), format_) for file in files]
+        reports = [_given(data, file, format_, replacing) for file in files] if files else [data.ingest(progress)]
     dirty = [day.isoformat() for day in data.dirty_inputs()]
     refused = {path: refusal.detail for report in reports for path, refusal in report.refused.items()}
     total = {
         name: sum(getattr(report, name) for report in reports)
         for name in ("accepted", "corrected", "deleted", "quarantined")
     }
-    more = {"refused": refused} if refused else {}
+    more: dict[str, Any] = {"refused": refused} if refused else {}
+    if replacing:
+        more["replaced"] = sum(report.earlier for report in reports)
     context.show({**total, "days": dirty, **more}, lambda: _ingested(total, dirty))
     for path, detail in refused.items():
         click.echo(f"{path} was not read: {detail}", err=True)
@@ -137,6 +141,26 @@ def gaps(context: Context, limit: int) -> None:
 
 
 COMMANDS: Sequence[click.Command] = (ingest, backfill, daily, gaps)
+
+
+def _check_names(files: Sequence[Path]) -> None:
+    if not files:
+        raise click.UsageError("--replace needs FILES: a file of the landing folder is replaced by changing it there.")
+    twice = [name for name, count in Counter(file.name for file in files).items() if count > 1]
+    if twice:
+        raise click.UsageError(f"--replace: two files are named {twice[0]}, and the second would replace the first.")
+
+
+def _given(data: BehaviorData, file: Path, format_: str, replacing: bool) -> IngestReport:
+    """Reads one file by hand; says so where other content stands under its name."""
+    report = data.landing.ingest(file.name, file.read_bytes(), format_, replacing=replacing)
+    if report.earlier and not replacing:
+        click.echo(
+            f"{file.name}: other content was given under this name before ({report.earlier} versions) and still "
+            f"counts; `twohands ingest --replace {file.name}` withdraws what this file lacks",
+            err=True,
+        )
+    return report
 
 
 def _ingested(total: Mapping[str, int], dirty: Sequence[str]) -> str:

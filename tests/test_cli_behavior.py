@@ -75,6 +75,28 @@ def test_file_given_by_hand_is_read_once(project, built, tmp_path):
     assert (again["accepted"], again["days"]) == (0, [str(DAY)])  # dirty until it is rebuilt
 
 
+def test_file_given_by_hand_is_replaced_only_where_that_is_asked_for(project, built, tmp_path):
+    file = tmp_path / "export.jsonl"
+    file.write_text("".join(json.dumps(event(number)) + "\n" for number in (6, 7)))
+    assert "replaced" not in project.json("ingest", str(file))
+    file.write_text(json.dumps(event(7)) + "\n")
+    code, _, err = project.run("ingest", str(file))
+    assert (code, err.count("\n"), "--replace" in err) == (0, 1, True), err
+    assert project.json("backfill", "--days", str(DAY))["interactions"] == 6
+    assert project.json("ingest", "--replace", str(file))["replaced"] == 1
+    assert project.run("ingest", str(file))[2] == ""
+    assert project.json("backfill", "--days", str(DAY))["interactions"] == 5
+
+
+def test_replacing_refuses_what_it_cannot_mean(project, tmp_path):
+    (tmp_path / "more").mkdir()
+    for file in (tmp_path / "a.jsonl", tmp_path / "more" / "a.jsonl"):
+        file.write_text(json.dumps(event(8)) + "\n")
+    code, _, err = project.run("ingest", "--replace", str(tmp_path / "a.jsonl"), str(tmp_path / "more" / "a.jsonl"))
+    assert (code, "a.jsonl" in err) == (2, True)
+    assert project.run("ingest", "--replace")[0] == 2
+
+
 @pytest.mark.parametrize(
     ("days", "said"),
     [

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import gzip
+from contextlib import suppress
+
 import pytest
 
 from assets.errors import SourceError
-from tests.behavior.landing_tools import NOW, Desk, august, event, line, tombstone
+from tests.behavior.landing_tools import NOW, Desk, MemoryLake, august, event, line, tombstone
 
 
 def test_landing_reads_a_file_and_says_which_days_are_dirty():
@@ -219,6 +222,86 @@ def test_landing_ingests_a_file_by_hand_once():
     assert (again.accepted, again.quarantined, again.days) == (0, 0, ())
     assert desk.tick().days == ()
     assert desk.ids() == {"08-02": ["a"]}
+
+
+def test_landing_replaces_what_was_given_by_hand_under_the_same_name():
+    desk = Desk()
+    first = line(event("a", 2), event("b", 2), event("c", 3))
+    desk.landing.ingest("export.jsonl", first)
+    desk.landing.ingest("other.jsonl", line(event("d", 5)))
+    desk.build()
+    second = desk.landing.ingest("export.jsonl", line(event("b", 2)))
+    assert (second.earlier, second.days) == (1, (august(2),))  # one event more that is there already; nothing is lost
+    desk.build()
+    assert desk.ids() == {"08-02": ["a", "b"], "08-03": ["c"], "08-05": ["d"]}
+    third = desk.landing.ingest("export.jsonl", line(event("a", 2), event("e", 4)), replacing=True)
+    assert (third.earlier, third.accepted, third.days) == (2, 1, (august(2), august(3), august(4)))
+    desk.build()
+    assert desk.ids() == {"08-02": ["a"], "08-04": ["e"], "08-05": ["d"]}
+    back = desk.landing.ingest("export.jsonl", first, replacing=True)
+    assert back.earlier == 1
+    desk.build()
+    assert desk.ids() == {"08-02": ["a", "b"], "08-03": ["c"], "08-05": ["d"]}
+    assert desk.landing.ingest("export.jsonl", first, replacing=True).days == ()
+
+
+def test_landing_of_a_replacement_that_changes_nothing_dirties_no_day():
+    desk = Desk()
+    desk.landing.ingest("export.jsonl", line(event("a", 2), event("b", 3)))
+    desk.build()
+    again = line(event("b", 3)) + b"\n" + line(event("a", 2))
+    assert desk.landing.ingest("export.jsonl", again, replacing=True).days == ()
+
+
+def test_landing_keeps_what_stands_when_its_replacement_is_damaged():
+    desk = Desk()
+    desk.landing.ingest("export.jsonl.gz", gzip.compress(line(event("a", 2))))
+    desk.build()
+    damaged = bytearray(gzip.compress(line(event("b", 2))))
+    damaged[-6] ^= 1
+    report = desk.landing.ingest("export.jsonl.gz", bytes(damaged), replacing=True)
+    assert (report.reasons, report.days) == ({"corrupt_gzip": 1}, ())
+    assert desk.ids() == {"08-02": ["a"]}
+
+
+class KilledAtWrite(MemoryLake):
+    """A lake whose process dies before its n-th write; `after` then says whether the ledger was committed."""
+
+    def __init__(self, stored) -> None:
+        super().__init__()
+        self.stored, self.left = dict(stored), 10**9
+
+    def write(self, name, table):
+        self.left -= 1
+        if self.left < 0:
+            raise KeyboardInterrupt
+        super().write(name, table)
+
+
+def test_landing_killed_in_a_replacement_has_all_of_the_old_or_all_of_the_new():
+    desk = Desk()
+    for version in (line(event("a", 2), event("b", 3)), line(event("a", 2, 21), event("c", 4))):
+        desk.landing.ingest("export.jsonl", version)
+    desk.build()
+    old = desk.ids()
+    new = line(event("b", 4, 22), event("e", 2))
+    seen = []
+    for writes in range(20):
+        lake = KilledAtWrite(desk.lake.stored)
+        killed = Desk(lake=lake)
+        lake.left = writes
+        with suppress(KeyboardInterrupt):
+            killed.landing.ingest("export.jsonl", new, replacing=True)
+        lake.left = 10**9
+        killed.build()
+        seen.append(killed.ids())
+        killed.landing.ingest("export.jsonl", new, replacing=True)
+        killed.build()
+        assert killed.ids() == {"08-02": ["e"], "08-04": ["b"]}
+    assert seen[0] == old
+    assert seen[-1] == {"08-02": ["e"], "08-04": ["b"]}
+    assert all(ids in (old, seen[-1]) for ids in seen)
+    assert seen.count(old) > 2  # the parts, the index and the moved ids come before the ledger
 
 
 def test_landing_merges_the_parts_of_a_file_that_grows_line_by_line():

@@ -98,3 +98,26 @@ def test_order_and_split_of_files_does_not_matter(files, random, pieces):
         from assets.behavior import days
 
         assert days.materialize(split.lake, day).digest == report.digest
+
+
+GIVEN = st.tuples(st.sampled_from(["a.jsonl", "b.jsonl"]), st.sampled_from(range(4)), st.booleans())
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(TEXT, min_size=4, max_size=4), st.lists(GIVEN, max_size=10))
+def test_files_given_by_hand_stand_until_their_name_is_replaced(texts, given_):
+    """`replacing` leaves one content of a name; without it every content that was given counts, once."""
+    desk, standing = Desk(), {}
+    for name, text, replacing in given_:
+        others = set(standing.get(name, ())) - {texts[text]}
+        assert desk.landing.ingest(name, texts[text], replacing=replacing).earlier == len(others)
+        desk.build()
+        standing[name] = {texts[text]} if replacing else {*standing.get(name, ()), texts[text]}
+    fresh = Desk()
+    for name, contents in standing.items():
+        for content in sorted(contents):
+            fresh.landing.ingest(name, content)
+    fresh.build()
+    assert desk.tables() == fresh.tables()
+    assert desk.quarantined() == fresh.quarantined()
+    assert desk.landing.dirty_days() == []

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from assets.behavior import days
-from assets.behavior.landing import folder as ticks
 from assets.behavior.landing import reading
+from assets.behavior.landing import tick as ticks
 from assets.behavior.landing.folder import Landing
 from assets.behavior.landing.lines import Limits
 from assets.knowledge.sources import open_source
