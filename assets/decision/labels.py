@@ -1,0 +1,46 @@
+"""How much more often than usual interactions get a label, beyond what chance explains.
+
+Labels that follow the outcome ("people complain more") raise the share of failures among labelled rows without any
+shift of behavior, and they raise the labelled share with it. The rise D bounds what they can have done (shift.py).
+
+    D = max over windows of  labelled/expected - 1 - margin x standard error,  at least 0
+
+over all topics together. The standard error holds chance, day effects (the contract's belief) and the uncertainty of
+the reference: at a hundred interactions a day D is mostly 0 and costs little, at a hundred thousand it is exact within
+days. Margins are a compromise between that cost and what gets through (docs/decisions/0009).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from assets.decision.baselines import Baseline, long_run_variance, sigmoid
+
+WINDOWS = {1: 2.5, 3: 2.0, 7: 1.5, 28: 1.0}  # days: standard errors that are left to chance
+
+
+def rise(base: Baseline, n: np.ndarray, labelled: np.ndarray, first: int) -> np.ndarray:
+    """D [days] of counts [days, topics]; `first` is the weekday of the first day. Topics without a baseline are left
+    out: nobody knows how often they should be labelled."""
+    weekday = base.offsets[(first + np.arange(len(n))) % 7][:, None]
+    rate = sigmoid(base.logit + weekday) * base.known
+    information = n * rate * (1 - rate)
+    got, expected, chance = ((part * base.known).sum(1) for part in (labelled, n * rate, information))
+    share = information.sum(0) / max(information.sum(), 1e-12)
+    reference = float((share**2 * base.se**2 * base.known).sum())  # variance of the mean baseline (logit^2)
+    effects = long_run_variance(base.day_effects, 0.0)
+    largest = np.zeros(len(n))
+    for days, margin in WINDOWS.items():
+        seen, usual, noise = (_window(part, days) for part in (got, expected, chance))
+        width = np.minimum(np.arange(1, len(n) + 1), days)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            variance = noise / usual**2 + (noise / usual) ** 2 * (effects / width + reference)
+            excess = seen / usual - 1 - margin * np.sqrt(variance)
+        largest = np.maximum(largest, np.where(usual > 0, excess, 0.0))
+    return largest
+
+
+def _window(series: np.ndarray, days: int) -> np.ndarray:
+    """Sums over the last days, fewer at the beginning."""
+    sums = np.concatenate([[0.0], np.cumsum(series)])
+    return sums[1:] - sums[np.maximum(np.arange(1, len(sums)) - days, 0)]
