@@ -78,6 +78,30 @@ class Source(Protocol):
         ...
 
 
+class DayLogs(Protocol):
+    """Logs that lie in a table: a source whose files are the table's days, each named `prefix` + its day.
+
+    A day's stamp changes whenever its rows do. `known` are the days that were read before, by path, with their stamps
+    (an empty one: to be read again). A known day that has no rows any more is listed too, and its bytes are none: its
+    rows were deleted in the table, and what was read of them is to be withdrawn.
+    """
+
+    prefix: str
+
+    def glance(self, known: Mapping[str, str]) -> Listing | None:
+        """What a look would list now, without waiting for anybody; None where a look has to do more than to list."""
+        ...
+
+    def look(self, known: Mapping[str, str], days: Sequence[date] | None = ()) -> AbstractContextManager[Source]:
+        """One consistent view of the newest days, and of these besides (None: of every day). Errors as of `Source`,
+        and those of the warehouse."""
+        ...
+
+    def looked(self) -> None:
+        """What the last look listed has been read for good."""
+        ...
+
+
 class Mark(NamedTuple):
     """A top-level block of a document: its kind ("h1".."h6" are headings, which have a name) and lines [start, end)."""
 

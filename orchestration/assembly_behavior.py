@@ -10,10 +10,12 @@ from assets.behavior.landing.folder import Landing
 from assets.behavior.landing.lines import Limits
 from assets.behavior.pipeline import BehaviorData, Options
 from assets.knowledge.sources import open_source
-from assets.ports import Lake
+from assets.ports import Lake, Source
 from orchestration.assembly import open_encoder, open_the_lake
 from orchestration.engines.corpus_history import LakeHistory
 from orchestration.engines.warehouse import PostgresSettings, Warehouse
+from orchestration.engines.warehouse_logs import WarehouseLogs
+from orchestration.engines.warehouse_mapping import LogTable
 from orchestration.settings import Settings
 
 if TYPE_CHECKING:
@@ -21,20 +23,14 @@ if TYPE_CHECKING:
 
 PROJECT = Path(__file__).resolve().parent.parent / "dbt_project"
 LANDED = ("**/*.jsonl", "**/*.jsonl.gz", "**/*.ndjson", "**/*.ndjson.gz", "**/*.json", "**/*.json.gz", "**/*.parquet")
+SAMPLE = "sample/interactions"
 MAX_LANDED = 2**30  # bytes of one landed file, which is read as a whole
 
 
 def behavior_data(settings: Settings) -> BehaviorData:
     """The data side of the slow hand over the configured engines."""
     lake, behavior = open_the_lake(settings), settings.behavior
-    source = open_source(
-        behavior.landing,
-        include=LANDED,
-        base=settings.root,
-        cache=settings.home / "git",
-        max_bytes=MAX_LANDED,
-        storage_options=behavior.options,
-    )
+    warehouse, table = open_warehouse(settings, lake), log_table(settings)
     limits = Limits(
         line_bytes=behavior.max_line_kilobytes * 1_024,
         future_seconds=behavior.future_minutes * 60,
@@ -42,11 +38,41 @@ def behavior_data(settings: Settings) -> BehaviorData:
     )
     return BehaviorData(
         lake=lake,
-        landing=Landing(lake, source, limits=limits),
-        warehouse=open_warehouse(settings, lake),
+        landing=Landing(
+            lake, _folder(settings), logs=WarehouseLogs(warehouse, table) if table else None, limits=limits
+        ),
+        warehouse=warehouse,
         history=lambda: LakeHistory(lake, [spec.name for spec in settings.slices()]),
         encoder=open_encoder(settings),
         options=Options(settings.decision.reference_days, variants=tuple(settings.variants)),
+    )
+
+
+def _folder(settings: Settings) -> Source | None:
+    """The landing folder. Whoever has logs in the warehouse and names no folder has none: the sample is no default."""
+    behavior = settings.behavior
+    if behavior.landing is None and settings.warehouse.logs:
+        return None
+    return open_source(
+        behavior.landing or SAMPLE,
+        include=LANDED,
+        base=settings.root,
+        cache=settings.home / "git",
+        max_bytes=MAX_LANDED,
+        storage_options=behavior.options,
+    )
+
+
+def log_table(settings: Settings) -> LogTable | None:
+    """A team's own log table in the warehouse, where there is one."""
+    logs = settings.warehouse.logs
+    return logs and LogTable(
+        logs.schema_name,
+        logs.table,
+        model=logs.model,
+        look_back_days=logs.look_back_days,
+        sensor_seconds=logs.sensor_seconds,
+        first_day=settings.behavior.first_day,
     )
 
 
@@ -69,6 +95,7 @@ def open_warehouse(settings: Settings, lake: Lake | None = None) -> Warehouse:
         target=warehouse.engine,
         postgres=postgres if warehouse.engine == "postgres" else None,
         lock_seconds=warehouse.lock_seconds,
+        variables=table.variables() if (table := log_table(settings)) else None,
     )
 
 

@@ -69,20 +69,23 @@ def json_flag(command: Any) -> Any:
 @click.option(
     "--replace", "replacing", is_flag=True, help="Withdraw what was given under the same names before, all versions."
 )
+@click.option("--all-days", is_flag=True, help="Look at every day of the warehouse's logs, not at the newest alone.")
 @json_flag
 @click.pass_obj
-def ingest(context: Context, files: tuple[Path, ...], format_: str, replacing: bool) -> None:
-    """Read interactions from FILES (.jsonl, .gz, .parquet), or from the landing folder where none are given.
+def ingest(context: Context, files: tuple[Path, ...], format_: str, replacing: bool, all_days: bool) -> None:
+    """Read interactions from FILES (.jsonl, .gz, .parquet), or without any from the landing folder and the warehouse.
 
     Prints the days that are dirty now; the sensor rebuilds them, or `twohands backfill --days A..B`.
     """
     if replacing:
         _check_names(files)
-    data = context.behavior
+    if all_days and (files or not context.settings.warehouse.logs):
+        raise click.UsageError("--all-days is for logs in the warehouse: without FILES, and with [warehouse.logs] set.")
+    data, days = context.behavior, None if all_days else ()
     with shown(context.as_json) as progress:
-        reports = [_given(data, file, format_, replacing) for file in files] if files else [data.ingest(progress)]
+        reports = [_given(data, file, format_, replacing) for file in files] if files else [data.ingest(progress, days)]
     dirty = [day.isoformat() for day in data.dirty_inputs()]
-    refused = {path: refusal.detail for report in reports for path, refusal in report.refused.items()}
+    refused = {path: why for report in reports for path, why in report.left_out().items()}
     total = {
         name: sum(getattr(report, name) for report in reports)
         for name in ("accepted", "corrected", "deleted", "quarantined")
@@ -95,6 +98,8 @@ def ingest(context: Context, files: tuple[Path, ...], format_: str, replacing: b
         click.echo(f"{path} was not read: {detail}", err=True)
     for reason, count in sorted(Counter(_reasons(reports)).items()):
         click.echo(f"{count} lines quarantined: {reason} (docs/interactions.md)", err=True)
+    if any(report.problems for report in reports):
+        raise SystemExit(1)  # the rest was read
 
 
 @click.command()

@@ -12,7 +12,8 @@ import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from types import UnionType
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -167,7 +168,9 @@ def _keys_at(location: list[str]) -> list[str]:
         if isinstance(model, type) and issubclass(model, BaseModel) and part in model.model_fields:
             model = model.model_fields[part].annotation
             tables = [arg for arg in get_args(model) if isinstance(arg, type) and issubclass(arg, BaseModel)]
-            if tables:  # Mapping[Name, Table]: the next part is a name
+            if tables and get_origin(model) is UnionType:  # Table | None
+                model = tables[0]
+            elif tables:  # Mapping[Name, Table]: the next part is a name
                 model = (tables[0],)
         elif isinstance(model, tuple):
             model = model[0]

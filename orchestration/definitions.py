@@ -65,7 +65,9 @@ def _slow(settings: Settings, project: marts.Project) -> Sequence[Any]:
         freshness=timedelta(hours=settings.checks.freshness_hours),
     )
     days = partitions.days(settings)
-    return [*behavior.build(days, policy), *marts.build(days, policy, project)]
+    table = assembly_behavior.log_table(settings)
+    logs = marts.logs(f"{table.schema}.{table.table}", table.model) if table else []
+    return [*behavior.build(days, policy, logs), *marts.build(days, policy, project)]
 
 
 @dg.definitions

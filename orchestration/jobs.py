@@ -38,11 +38,11 @@ def reconcile() -> Any:
 
 
 def ingest() -> Any:
-    """Reads the landing folder; the marts follow when the sensor sees which days are dirty."""
+    """Reads landed files; the marts follow when the sensor sees which days are dirty."""
     return dg.define_asset_job(
         "ingest_interactions",
         dg.AssetSelection.assets(LANDING),
-        description="Reads new, grown and replaced files of the landing folder.",
+        description="Reads new, grown and replaced files of the landing folder, and days of the warehouse's logs.",
         executor_def=dg.in_process_executor,
         tags={"twohands/hand": "slow"},
     )

@@ -87,7 +87,7 @@ def requests(dirty: Mapping[date, str], again: int) -> list[dg.RunRequest]:
 
 
 def interactions_landed(settings: Settings, ingest: Any, rebuild: Any) -> dg.SensorDefinition:
-    """The sensor over the landing folder."""
+    """The sensor over the landing folder, and over logs in the warehouse."""
     behavior, settle = settings.behavior, settings.automation.settle_seconds
 
     @dg.sensor(
@@ -106,8 +106,11 @@ def interactions_landed(settings: Settings, ingest: Any, rebuild: Any) -> dg.Sen
         try:
             pending = data.landing.pending()
         except TwohandsError as error:
-            return dg.SkipReason(f"the landing folder cannot be listed: {error}")
+            return dg.SkipReason(f"no logs can be listed: {error}")
         cursor, found, reason = step(cursor, pending, data, settle)
+        for name, error in pending.problems.items():
+            context.log.warning(f"{name} cannot be listed: {error}")
+            reason = f"{reason}; {name} cannot be listed: {error}"
         return dg.SensorResult(
             run_requests=found,
             cursor=json.dumps(asdict(cursor), sort_keys=True),

@@ -144,9 +144,12 @@ class BaseModelSettings(_Table):
 
 
 class BehaviorSettings(_Table):
-    """[behavior]: interactions. `landing` is a folder or an fsspec URL; days before `first_day` are refused."""
+    """[behavior]: interactions. `landing` is a folder or an fsspec URL; days before `first_day` are refused.
 
-    landing: Annotated[str, Field(min_length=1)] = "sample/interactions"
+    Without `landing`, logs are those of the warehouse ([warehouse.logs]), or else the sample's.
+    """
+
+    landing: Annotated[str | None, Field(min_length=1)] = None
     options: Mapping[str, str | int | bool] = Field(default_factory=dict)
     close_after_days: Annotated[int, Field(ge=0, le=90)] = 3
     first_day: date = date(2025, 1, 1)
@@ -170,8 +173,18 @@ class BehaviorSettings(_Table):
             raise ValueError("Expected a date, as in 2025-01-01") from error
 
 
+class LogsSettings(_Table):
+    """[warehouse.logs]: a team's own log table, in the database that the marts are built in."""
+
+    schema_name: Annotated[str, Field(pattern=r'^[^"\x00-\x1f]{1,63}$')]
+    table: Annotated[str, Field(pattern=r'^[^"\x00-\x1f]{1,63}$')]
+    model: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,62}$")] = "warehouse_interactions"
+    look_back_days: Annotated[int, Field(ge=1, le=36_500)] = 30
+    sensor_seconds: Annotated[int, Field(ge=1, le=86_400)] = 60
+
+
 class WarehouseSettings(_Table):
-    """[warehouse]: where dbt builds the marts. Keys after `lock_seconds` are Postgres'."""
+    """[warehouse]: where dbt builds the marts. Keys after `lock_seconds` are Postgres', but for `logs`."""
 
     engine: Literal["duckdb", "postgres"] = "duckdb"
     lock_seconds: Annotated[float, Field(ge=0, le=86_400)] = 600
@@ -181,6 +194,7 @@ class WarehouseSettings(_Table):
     database: str = "twohands"
     schema_name: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,62}$")] = "twohands"
     password_env: str = "TWOHANDS_PG_PASSWORD"  # noqa: S105 - the name of a variable, not a password
+    logs: LogsSettings | None = None
 
 
 class BudgetSettings(_Table):
@@ -231,6 +245,16 @@ class Settings(_Table):
             raise ValueError(f"two sources make the same slice {twice[0]!r}; rename one of them")
         if len(names) > MAX_SLICES:
             raise ValueError(f"{len(names)} slices; at most {MAX_SLICES} can be shown as partitions")
+        return self
+
+    @model_validator(mode="after")
+    def _no_day_closes_unseen(self) -> Settings:
+        logs, closing = self.warehouse.logs, self.behavior.close_after_days
+        if logs and logs.look_back_days < closing:
+            raise ValueError(
+                f"warehouse.logs.look_back_days: received {logs.look_back_days}, and behavior.close_after_days is "
+                f"{closing}. Expected at least as many: late rows of a day are waited for until it closes"
+            )
         return self
 
     def slices(self) -> list[SliceSpec]:

@@ -14,6 +14,7 @@ import dagster as dg
 
 from assets.assets import logged, shown, translated
 from assets.behavior import checks, preview
+from assets.behavior.landing.folder import IngestReport
 from assets.behavior.pipeline import BehaviorData
 from assets.rendering import Metadata
 
@@ -33,6 +34,12 @@ class FreezeConfig(dg.Config):
     force: bool = False
 
 
+class LookConfig(dg.Config):
+    """Run config of landing: `all_days` looks at every day of the warehouse's logs, not at the newest alone."""
+
+    all_days: bool = False
+
+
 @dataclass(frozen=True)
 class Policy:
     """What the deployment decides about these assets."""
@@ -44,9 +51,12 @@ class Policy:
     freshness: timedelta = timedelta(hours=26)
 
 
-def build(days: dg.PartitionsDefinition, policy: Policy) -> Sequence[Any]:
-    """From landed files to attributions, with a partition for each event day; the marts are in marts/assets.py."""
-    return [_landing(policy), _interactions(days, policy), _reference(policy), _attributions(days, policy)]
+def build(days: dg.PartitionsDefinition, policy: Policy, logs: Sequence[dg.AssetSpec] = ()) -> Sequence[Any]:
+    """From landed files to attributions, with a partition for each event day; the marts are in marts/assets.py.
+
+    `logs` are a team's own log table in the warehouse, and the view of it that is read.
+    """
+    return [*logs, _landing(policy, logs), _interactions(days, policy), _reference(policy), _attributions(days, policy)]
 
 
 def _spec(key: dg.AssetKey, policy: Policy, description: str, deps: Sequence[Any] = (), **more: Any) -> dg.AssetSpec:
@@ -62,27 +72,30 @@ def _spec(key: dg.AssetKey, policy: Policy, description: str, deps: Sequence[Any
     )
 
 
-def _landing(policy: Policy) -> Any:
+def _landing(policy: Policy, logs: Sequence[dg.AssetSpec]) -> Any:
     @dg.asset(
         key=LANDING,
+        deps=[spec.key for spec in logs[-1:]],
         group_name=GROUP,
         owners=OWNERS,
         kinds={"python"},
         check_specs=checks.LANDING_CHECKS,
         description="Files of the landing folder, read once each; grown files from where they ended, replaced ones "
-        "anew. Lines that break the contract are quarantined with the reason.",
+        "anew. Of logs in the warehouse the newest days whose rows changed. Lines that break the contract are "
+        "quarantined with the reason.",
     )
     def landing(
-        context: dg.AssetExecutionContext, behavior_data: dg.ResourceParam[BehaviorData]
+        context: dg.AssetExecutionContext, config: LookConfig, behavior_data: dg.ResourceParam[BehaviorData]
     ) -> dg.MaterializeResult:
         with translated(policy.retries, policy.retry_seconds):
-            report = behavior_data.ingest(logged(context))
+            report = behavior_data.ingest(logged(context), None if config.all_days else ())
+        _warn(context, report)
         landed = behavior_data.landing
         return dg.MaterializeResult(
             data_version=dg.DataVersion(behavior_data.landing_version()),
             metadata=shown(preview.of_ingest(report)),
             check_results=[
-                checks.refused_result(report.refused),
+                checks.refused_result(report.left_out()),
                 *checks.landing_results(
                     landed.lines(),
                     behavior_data.quarantined(),
@@ -115,7 +128,7 @@ def _interactions(days: dg.PartitionsDefinition, policy: Policy) -> Any:
         context: dg.AssetExecutionContext, behavior_data: dg.ResourceParam[BehaviorData]
     ) -> Iterator[dg.MaterializeResult]:
         with translated(policy.retries, policy.retry_seconds):
-            behavior_data.ingest(logged(context))  # somebody may have corrected a file a moment ago
+            _ingest(context, behavior_data)
             reports = [behavior_data.interactions(day) for day in chosen_days(context)]
         rows: Metadata = {"dagster/row_count": sum(report.rows for report in reports)}
         by_day = {report.day: (report.digest, preview.of_interactions(report)) for report in reports}
@@ -175,6 +188,24 @@ def _attributions(days: dg.PartitionsDefinition, policy: Policy) -> Any:
         )
 
     return attributions
+
+
+def _ingest(context: dg.AssetExecutionContext, data: BehaviorData) -> None:
+    """Reads what somebody may have corrected a moment ago, also in days that a tick does not look at any more.
+
+    A person who rebuilds days must not be shown a success while their origin could not be looked at. What a sensor or
+    a schedule rebuilds goes on with what was read before, so that one origin that is broken holds up no other.
+    """
+    by_itself = not {"dagster/sensor_name", "dagster/schedule_name"}.isdisjoint(context.run.tags)
+    report = data.ingest(logged(context), () if by_itself else chosen_days(context))
+    if not by_itself:
+        report.check()
+    _warn(context, report)
+
+
+def _warn(context: dg.AssetExecutionContext, report: IngestReport) -> None:
+    for name, error in report.problems.items():
+        context.log.warning(f"{name} could not be read: {error}")
 
 
 def chosen_days(context: dg.AssetExecutionContext) -> list[date]:

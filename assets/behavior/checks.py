@@ -8,7 +8,6 @@ from datetime import UTC, date, datetime
 import dagster as dg
 
 from assets.behavior.pipeline import AttributionReport
-from assets.ports import Refusal
 from assets.rendering import table
 
 LANDING = dg.AssetKey(["behavior", "landing"])
@@ -24,7 +23,8 @@ LANDING_CHECKS = [
     dg.AssetCheckSpec(
         name="every_file_is_read",
         asset=LANDING,
-        description="No file of the landing folder was left out: too large, a link that leads out of it, unreadable.",
+        description="No landed file was left out (too large, a link that leads out of the folder, unreadable), and no "
+        "day of the warehouse's logs.",
     ),
     dg.AssetCheckSpec(
         name="newest_event_day",
@@ -67,15 +67,15 @@ def landing_results(
     )
 
 
-def refused_result(refused: Mapping[str, Refusal]) -> dg.AssetCheckResult:
-    """Files that the landing folder may not hand over (ERROR)."""
-    rows = [(path, refusal.detail) for path, refusal in refused.items()]
+def refused_result(left_out: Mapping[str, str]) -> dg.AssetCheckResult:
+    """Files, and whole origins, that were not read (ERROR), with the reason of each."""
+    rows = list(left_out.items())
     return dg.AssetCheckResult(
         check_name="every_file_is_read",
         asset_key=LANDING,
-        passed=not refused,
+        passed=not rows,
         severity=dg.AssetCheckSeverity.ERROR,
-        description=f"{len(refused)} files were not read",
+        description=f"{len(rows)} files were not read",
         metadata={"files": dg.MetadataValue.md(table(("file", "why"), rows))} if rows else {},
     )
 

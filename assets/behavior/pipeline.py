@@ -90,9 +90,10 @@ class BehaviorData:
 
     # ------------------------------------------------------------------------------------------------- stages
 
-    def ingest(self, progress: Progress | None = None) -> IngestReport:
-        """Reads what is new in the landing folder."""
-        return self.landing.tick(progress)
+    def ingest(self, progress: Progress | None = None, days: Sequence[date] | None = ()) -> IngestReport:
+        """Reads what is new in the landing folder and in the newest days of the warehouse's logs; `days` of these
+        besides (None: every day)."""
+        return self.landing.tick(progress, days)
 
     def interactions(self, day: date) -> DayReport:
         """The day's interactions, each id once, corrections and deletions applied."""
@@ -206,9 +207,12 @@ class BehaviorData:
     # ------------------------------------------------------------------------------------------------ backfill
 
     def backfill(self, chosen: Sequence[date], progress: Progress | None = None) -> BackfillReport:
-        """Rebuilds days from the landed files to the marts, as the graph does."""
+        """Rebuilds days from the landed files to the marts, as the graph does.
+
+        Raises what kept it from looking at any origin: a day that was corrected must not be rebuilt as it was.
+        """
         began = time.perf_counter()
-        self.ingest(progress)
+        self.ingest(progress, chosen).check()
         total, verdicts = 0, Counter[str]()
         for number, day in enumerate(chosen, start=1):
             total += self.interactions(day).rows

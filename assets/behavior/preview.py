@@ -16,7 +16,7 @@ PICTURE_DAYS = 5  # days that are worth a plot
 
 
 def of_ingest(report: IngestReport) -> Metadata:
-    """What the landing folder brought."""
+    """What the landing folder and the warehouse's logs brought."""
     metadata: Metadata = {
         "files_read": report.files,
         "accepted": report.accepted,
@@ -26,9 +26,8 @@ def of_ingest(report: IngestReport) -> Metadata:
         "waiting": report.waiting,
         "ingest_seconds": round(report.seconds, 3),
     }
-    if report.refused:
-        files = [(path, refusal.detail) for path, refusal in report.refused.items()]
-        metadata["files_not_read"] = table(("file", "why"), files)
+    if left_out := report.left_out():
+        metadata["files_not_read"] = table(("file", "why"), list(left_out.items()))
     if report.reasons:
         rows = [(reason, str(count)) for reason, count in sorted(report.reasons.items(), key=lambda item: -item[1])]
         metadata["quarantine_reasons"] = table(("reason", "lines"), rows)

@@ -13,7 +13,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -30,11 +30,13 @@ from orchestration.engines.lake import file_lock
 from orchestration.engines.warehouse_days import Days, ranges
 from orchestration.engines.warehouse_duckdb import DuckWarehouse
 from orchestration.engines.warehouse_postgres import PostgresSettings, PostgresWarehouse
+from orchestration.engines.warehouse_sessions import Session
 
 __all__ = ["DAILY_MODELS", "WHOLE_MODELS", "BuildReport", "Days", "PostgresSettings", "Warehouse", "ranges"]
 
 DAILY_MODELS = "tag:daily"  # staging views and microbatch models: one partition a day
 WHOLE_MODELS = "tag:whole"  # tables over all days
+MAPPING_MODELS = "tag:mapping"  # views over a team's own logs, built when they changed (warehouse_logs.py)
 _INPUTS = b"twohands.inputs"  # schema metadata of an exported day: what it was computed from
 _PARSED_KEPT = 3  # parsed projects that stay: another process may still read an older one
 
@@ -113,7 +115,7 @@ class Warehouse:
         if select:
             words += ["--select", select]
         if exclude:
-            words += ["--exclude", exclude]
+            words += ["--exclude", *exclude.split()]
         return [*words, "--full-refresh"] if full_refresh else words
 
     def manifest(self) -> Path:
@@ -142,10 +144,25 @@ class Warehouse:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """The warehouse for ourselves; a thread may enter again. EngineBusy names the holder who does not let go."""
-        deadline = time.monotonic() + self.lock_seconds
-        if not self._mutex.acquire(timeout=self.lock_seconds):
+        with self._held(self.lock_seconds, self.engine.free(time.monotonic() + self.lock_seconds)):
+            yield
+
+    @contextmanager
+    def look(self, wait: float | None = None, most: float = 0) -> Iterator[Session]:
+        """One consistent, read-only look. A DuckDB file that is being written is waited for `wait` s (lock_seconds).
+
+        `most` is how many seconds a query on a server may take; 0 is any.
+        """
+        wait = self.lock_seconds if wait is None else wait
+        alone = self._held(wait, nullcontext()) if self.engine.alone else nullcontext()
+        with alone, self.engine.look(wait, most) as session:
+            yield session
+
+    @contextmanager
+    def _held(self, wait: float, free: AbstractContextManager[None]) -> Iterator[None]:
+        if not self._mutex.acquire(timeout=wait):
             raise EngineBusy(
-                f"Another thread of this process has held the warehouse for more than {self.lock_seconds:g} s",
+                f"Another thread of this process has held the warehouse for more than {wait:g} s",
                 expected="one build at a time",
                 next_step="wait for it to end, and run this again",
             )
@@ -153,7 +170,7 @@ class Warehouse:
             if self._depth:
                 yield
                 return
-            with file_lock(self.home / "locks" / "warehouse.lock", self.lock_seconds), self.engine.free(deadline):
+            with file_lock(self.home / "locks" / "warehouse.lock", wait), free:
                 self._depth += 1
                 try:
                     yield
@@ -178,7 +195,8 @@ class Warehouse:
             wanted = sorted(set(self.known_days() if days is None else days))
             self.load(wanted)
             parts = ranges(wanted)
-            excluded = [WHOLE_MODELS] * (len(parts) - 1) + [""]
+            mappings = MAPPING_MODELS if self.variables.get("warehouse_logs") else ""
+            excluded = [f"{WHOLE_MODELS} {mappings}".strip()] * (len(parts) - 1) + [mappings]
             commands = [self.arguments(part, exclude=name) for part, name in zip(parts, excluded, strict=False)]
             quick = [[*words, "--no-write-json"] for words in commands]  # nobody reads these artifacts: 0.3 s
             outcome = self.dbt(*quick, on_line=on_line) if quick else warehouse_dbt.Outcome((), ())
@@ -213,6 +231,10 @@ class Warehouse:
                     self.lake.write(partition("daily", day), fresh)
         return table.num_rows
 
+    def build_mapping(self, model: str) -> None:
+        """Builds the view of a mapping model, and nothing else. Errors as for `build`."""
+        self.dbt(["run", "--select", model, *self._variables()])
+
     # ---------------------------------------------------------------------------------------------- what is known
 
     def known_days(self) -> list[date]:
@@ -223,7 +245,7 @@ class Warehouse:
 
     def inputs(self, days: Sequence[date]) -> dict[date, str]:
         """What the marts of each day are computed from, as a digest. Take it before a build, for `export_daily`."""
-        return warehouse_inputs.inputs(self.lake, warehouse_inputs.project_digest(self.project), days)
+        return warehouse_inputs.inputs(self.lake, warehouse_inputs.marts_digest(self.project), days)
 
     def stale_days(self) -> list[date]:
         """Days whose exported counts were computed from something else than what the lake and the project hold now.

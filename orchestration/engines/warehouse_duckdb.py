@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import re
 import time
@@ -17,6 +18,7 @@ from assets.behavior.schemas import ATTRIBUTIONS, INTERACTIONS, REFERENCE, parti
 from assets.errors import EngineBusy, EngineError
 from assets.ports import Lake
 from orchestration.engines.lake import FolderLake
+from orchestration.engines.warehouse_sessions import DuckSession, Outdated, Session
 
 _HOLDER = re.compile(r"PID (\d+)")
 _LOCKED = ("Could not set lock on file", "different configuration", "already open")
@@ -26,7 +28,7 @@ _POLL = 0.25  # seconds between two tries to open a file that another process ho
 class DuckWarehouse:
     """Marts in `file`; sources are the lake's own Parquet files, or local copies of a remote lake's."""
 
-    target = "duckdb"
+    target, alone = "duckdb", True
 
     def __init__(self, file: Path, lake: Lake, lake_root: str, scratch: Path, memory: str, threads: int) -> None:
         self.file, self.lake, self.scratch = file, lake, scratch
@@ -74,6 +76,38 @@ class DuckWarehouse:
     def relation(self, name: str) -> str:
         """A mart's name in SQL."""
         return f'"main"."{name}"'
+
+    @contextmanager
+    def look(self, wait: float, most: float) -> Iterator[Session]:  # noqa: ARG002 -- DuckDB has no time limit
+        """One read-only connection, as soon as nobody has the file open for writing; EngineBusy after `wait` s."""
+        import duckdb
+
+        if not self.file.exists():
+            raise Outdated(f"{self.file} does not exist")
+        deadline = time.monotonic() + wait
+        while True:
+            try:
+                connection = duckdb.connect(str(self.file), read_only=True, config=self._config())
+                break
+            except duckdb.Error as error:
+                problem = _translated(self.file, error)
+                if isinstance(problem, EngineError) or time.monotonic() > deadline:
+                    raise problem from error
+            time.sleep(_POLL)
+        with connection:
+            yield DuckSession(connection, str(self.file))
+
+    def changed(self) -> str | None:
+        """The state of the file on the disk."""
+        found = []
+        for path in (self.file, self.file.with_name(self.file.name + ".wal")):
+            with contextlib.suppress(FileNotFoundError):
+                status = path.stat()
+                found.append(f"{status.st_size}:{status.st_mtime_ns}:{status.st_ino}")
+        return " ".join(found)
+
+    def _config(self) -> dict[str, Any]:
+        return {"memory_limit": self.memory, "threads": self.threads, "temp_directory": str(self.scratch / "tmp")}
 
     @contextmanager
     def free(self, deadline: float) -> Iterator[None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import date
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from assets.ports import Lake
 from orchestration.engines.lake import FolderLake, ObjectLake
 
 REFERENCE = "behavior/reference/data.parquet"
+MAPPINGS = Path("models", "warehouse_logs")  # models from a team's own columns to the contract's
 _DAY = re.compile(r"/day=(\d{4}-\d{2}-\d{2})/data\.parquet$")
 _NOT_PROJECT = ("target", "logs", "dbt_packages")  # what a dbt that was called by hand leaves in its folder
 
@@ -34,8 +35,23 @@ def inputs(lake: Lake, project: str, days: Iterable[date]) -> dict[date, str]:
 
 def project_digest(project: Path) -> str:
     """The content of every file of the dbt project."""
+    return _content(project, lambda _: True)
+
+
+def marts_digest(project: Path) -> str:
+    """The content of all that the marts are built by: the mapping of a team's own logs is none of it."""
+    return _content(project, lambda name: not name.is_relative_to(MAPPINGS))
+
+
+def mappings_digest(project: Path) -> str:
+    """The content of all that a mapping model is built by."""
+    return _content(project, lambda name: name.is_relative_to(MAPPINGS) or name.parts[0] == "macros")
+
+
+def _content(project: Path, chosen: Callable[[Path], bool]) -> str:
     files = sorted(file for file in project.rglob("*") if file.is_file() and _counts(file.relative_to(project)))
-    parts = ((file.relative_to(project).as_posix(), sha256_bytes(file.read_bytes())) for file in files)
+    names = [file.relative_to(project) for file in files]
+    parts = ((name.as_posix(), sha256_bytes((project / name).read_bytes())) for name in names if chosen(name))
     return digest(text for part in parts for text in part)
 
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from assets.behavior.schemas import DAILY
 from orchestration.engines.warehouse_days import condition
+from orchestration.engines.warehouse_sessions import Session
 
 _DAY = pa.schema([("day", pa.date32())])
 GAPS = pa.schema(
@@ -51,6 +52,7 @@ class Engine(Protocol):
     """What differs between the warehouses."""
 
     target: str
+    alone: bool  # whether a writer keeps everybody else out
 
     def environment(self) -> dict[str, str]:
         """What profiles.yml and sources.yml read."""
@@ -66,6 +68,14 @@ class Engine(Protocol):
 
     def relation(self, name: str) -> str:
         """A mart's name in SQL."""
+        ...
+
+    def look(self, wait: float, most: float) -> AbstractContextManager[Session]:
+        """One consistent, read-only look; waits `wait` s until it is free, and gives a query `most` s (0: any)."""
+        ...
+
+    def changed(self) -> str | None:
+        """A text that is another one whenever anything in the warehouse is; None where nobody can tell that."""
         ...
 
     def free(self, deadline: float) -> AbstractContextManager[None]:

@@ -16,6 +16,7 @@ import pyarrow as pa
 from assets.behavior.schemas import ATTRIBUTIONS, INTERACTIONS, REFERENCE, partition
 from assets.errors import ConfigError, EngineBusy, EngineError
 from assets.ports import Lake
+from orchestration.engines.warehouse_sessions import PostgresSession, Session
 
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _TYPES = {
@@ -51,7 +52,7 @@ class PostgresSettings:
 class PostgresWarehouse:
     """Marts in `settings.schema`, sources in `settings.raw_schema`."""
 
-    target = "postgres"
+    target, alone = "postgres", False
 
     def __init__(self, settings: PostgresSettings, lake: Lake) -> None:
         self.settings, self.lake = settings, lake
@@ -96,6 +97,26 @@ class PostgresWarehouse:
     def relation(self, name: str) -> str:
         """A mart's name in SQL."""
         return f'"{self.settings.schema}"."{name}"'
+
+    @contextmanager
+    def look(self, wait: float, most: float) -> Iterator[Session]:
+        """One snapshot of the database. A locked table is waited for `wait` s, a query may take `most` s (0: any)."""
+        import psycopg
+
+        found = self.settings
+        with self._connected() as connection:
+            connection.execute("set time zone 'UTC'")
+            connection.execute("set datestyle = 'ISO'")
+            connection.execute(f"set lock_timeout = {max(1, int(wait * 1000))}")
+            connection.execute(f"set statement_timeout = {int(most * 1000)}")
+            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            connection.read_only = True
+            with connection.transaction():
+                yield PostgresSession(connection, f"database {found.dbname} at {found.host}:{found.port}")
+
+    def changed(self) -> str | None:
+        """A server does not tell."""
+        return None
 
     @contextmanager
     def free(self, deadline: float) -> Iterator[None]:  # noqa: ARG002 -- a server takes many connections

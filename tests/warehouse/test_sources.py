@@ -1,11 +1,9 @@
-"""Where the rows come from: a remote lake, raw tables on a Postgres server, logs in the warehouse."""
+"""Where the rows come from: a remote lake, raw tables on a Postgres server."""
 
 from __future__ import annotations
 
 import uuid
-from datetime import UTC, datetime
 
-import duckdb
 import psycopg
 import pytest
 
@@ -13,7 +11,7 @@ from assets.errors import EngineBusy
 from orchestration.engines.lake import open_lake
 from orchestration.engines.warehouse import PostgresSettings, Warehouse
 from tests.warehouse import oracle
-from tests.warehouse.conftest import PASSWORD_ENV, PROJECT, duck
+from tests.warehouse.conftest import PASSWORD_ENV, PROJECT
 from tests.warehouse.filling import FIRST, events, fill, remove_day, write_day
 from tests.warehouse.filling import days as calendar
 
@@ -32,35 +30,6 @@ def test_a_remote_lake_is_copied_beside_the_warehouse(tmp_path):
     assert warehouse.stale_days() == []
     write_day(lake, on[0], events(on[0], 11))
     assert warehouse.stale_days() == [on[0]]
-
-
-LOGS = """
-    create schema logs;
-    create table logs.chat_logs as
-    select *, 'r1' as release from (values
-        ('a', timestamp '2026-01-01 23:59:59', null, 'ann', 'why?', 'because', '[]', 1, null, true, 'billing', false),
-        ('b', timestamp '2026-01-01 08:00:00', null, 'bob', 'how?', 'so', '[]', null, 'like this', null, null, false),
-        ('c', timestamp '2026-01-01 09:00:00', null, 'bob', 'who?', 'me', '[]', -1, null, false, 'billing', true),
-        ('d', timestamp '2026-01-02 00:00:00', null, null, 'when?', 'now', '[]', -1, null, true, 'billing', false)
-    ) as made(request_id, asked_at, updated_at, customer, question, answer, retrieved, thumb, agent_edit,
-              json_valid, intent, is_deleted)
-"""
-
-
-def test_logs_of_the_warehouse_replace_the_lakes_interactions(tmp_path):
-    warehouse = duck(tmp_path, variables={"warehouse_logs": "true", "interactions_relation": "warehouse_interactions"})
-    with duckdb.connect(str(tmp_path / "warehouse.duckdb")) as connection:
-        connection.execute(LOGS)
-    warehouse.build(calendar(2))
-    found = {
-        (row["day"].day, row["topic"], row["event"]): (row["n"], row["S"]) for row in warehouse.daily().to_pylist()
-    }
-    assert found[(1, "billing", "labelled")] == (1, 1)  # `c` was withdrawn
-    assert found[(1, "unassigned", "labelled")] == (1, 1)
-    assert found[(1, "unassigned", "fail")] == (1, 0)  # failed, and nobody has attributed it
-    assert found[(2, "billing", "labelled")] == (1, 1)
-    assert [row["id"] for row in warehouse.candidates().to_pylist()] == ["a"]
-    assert warehouse.candidates().to_pylist()[0]["occurred_at"] == datetime(2026, 1, 1, 23, 59, 59, tzinfo=UTC)
 
 
 def raw(warehouse: Warehouse, sql: str) -> list[tuple]:

@@ -1,21 +1,24 @@
-"""The landing folder: files of interactions to parts of the lake, and which days differ from what was materialized."""
+"""Landed files, and days of logs in the warehouse: interactions to parts of the lake, and which days differ from what
+was materialized."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
 from datetime import date
 
 from assets.behavior.landing import ledger as landing_ledger
 from assets.behavior.landing.ledger import LOCK, LOCK_SECONDS, NOTHING, Ledger
 from assets.behavior.landing.lines import Limits
+from assets.behavior.landing.origins import Origins, Seen
 from assets.behavior.landing.tick import IngestReport, Tick
 from assets.behavior.landing.writes import Writes
-from assets.errors import SourceBusy
+from assets.errors import TwohandsError
 from assets.fingerprints import digest
-from assets.ports import Lake, Progress, Source
+from assets.ports import DayLogs, Lake, Progress, Source
 
 __all__ = ["DEFAULT", "IngestReport", "Landing", "Pending"]
 
@@ -24,44 +27,49 @@ DEFAULT = Limits()
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """Listed files that the next tick will read: how many, what they are, and the age in seconds of the youngest."""
+    """Listed files that the next tick will read: how many, what they are, and the age in seconds of the youngest.
+
+    `problems` are origins that could not be looked at while another one could.
+    """
 
     files: int
     digest: str
     youngest: float
     now: float
+    problems: Mapping[str, TwohandsError] = field(default_factory=dict)
 
 
 class Landing:
-    """One landing folder and what became of it. `now` is in unix seconds."""
+    """A landing folder, logs in the warehouse, or both, and what became of them. `now` is in unix seconds."""
 
     def __init__(
-        self, lake: Lake, source: Source, *, now: Callable[[], float] = time.time, limits: Limits = DEFAULT
+        self,
+        lake: Lake,
+        source: Source | None,
+        *,
+        logs: DayLogs | None = None,
+        now: Callable[[], float] = time.time,
+        limits: Limits = DEFAULT,
     ) -> None:
-        self._lake, self._source, self._now, self._limits = lake, source, now, limits
+        self._lake, self._now, self._limits = lake, now, limits
+        self._origins = Origins(source, logs)
 
-    def tick(self, progress: Progress | None = None) -> IngestReport:
+    def tick(self, progress: Progress | None = None, days: Sequence[date] | None = ()) -> IngestReport:
         """Reads what is new, grown or replaced. A file that changes while it is read waits for the next tick.
 
-        Raises what the source and the lake raise; files that were read before that are kept or read again.
+        Of logs in the warehouse the newest days are looked at, and `days` besides (None: every day). Raises what the
+        lake raises, and what the origins raise where none can be looked at; the report has what one alone raised.
+        Files that were read before that are kept or read again.
         """
         began = time.perf_counter()
         with self._lake.lock(LOCK, LOCK_SECONDS), Writes(self._lake) as writes:
-            tick = Tick(self._lake, writes, self._limits, self._now())
-            listing = self._source.list()
-            chosen = [file for file in listing.files if tick.wants(file)]
-            for number, file in enumerate(chosen, start=1):
-                try:
-                    data = self._source.read(file)
-                except SourceBusy:
-                    tick.busy += 1
-                    continue
-                tick.take(file, data)
-                del data
-                if progress:
-                    progress("reading interactions", number, len(chosen))
+            tick, seen = Tick(self._lake, writes, self._limits, self._now()), Seen()
+            with closing(self._origins.files(seen, tick.wants, self._known(tick), days, progress)) as files:
+                for file, data in files:
+                    tick.take(file, data)
             ledger = tick.end()
-            return tick.report(self._dirty(ledger), time.perf_counter() - began, listing.refused)
+            self._origins.looked(seen)
+            return tick.report(self._dirty(ledger), time.perf_counter() - began, seen)
 
     def ingest(self, name: str, data: bytes, format: str = "auto", *, replacing: bool = False) -> IngestReport:
         """Reads one file by hand; the same file again changes nothing. `format`: auto, interactions, openai, langfuse.
@@ -74,17 +82,18 @@ class Landing:
             tick = Tick(self._lake, writes, self._limits, self._now())
             tick.give(name.rsplit("/", 1)[-1], data, wanted=format, replacing=replacing)
             ledger = tick.end()
-            return tick.report(self._dirty(ledger), time.perf_counter() - began, {})
+            return tick.report(self._dirty(ledger), time.perf_counter() - began, Seen())
 
     def pending(self) -> Pending:
-        """What a tick would read now; reads no file. Raises what the source's listing raises."""
+        """What a tick would read now; reads no file and waits for nobody. Raises what all origins' listings raise."""
         now = self._now()
         with Writes(self._lake) as none:
             tick = Tick(self._lake, none, self._limits, now)
-        files = [file for file in self._source.list().files if tick.wants(file)]
+        found, problems = self._origins.glance(self._known(tick))
+        files = [file for file in found if tick.wants(file)]
         ages = [now - file.modified for file in files if file.modified is not None]
         what = (part for f in files for part in (f.path, f.stamp, str(f.size), str(f.modified)))
-        return Pending(len(files), digest(what), min(ages, default=math.inf), now)
+        return Pending(len(files), digest(what), min(ages, default=math.inf), now, problems)
 
     def inputs(self) -> dict[date, str]:
         """What every day would be made of now, as a digest; reads no event."""
@@ -102,6 +111,9 @@ class Landing:
         """Events and refused lines of the current versions of all files: what a share of refused lines is of."""
         entries = landing_ledger.read(self._lake).entries.values()
         return sum(entry.accepted + entry.quarantined for entry in entries)
+
+    def _known(self, tick: Tick) -> dict[str, str]:
+        return tick.known(self._origins.owns)
 
     def _inputs(self, ledger: Ledger) -> dict[date, str]:
         return landing_ledger.inputs(ledger.parts(), landing_ledger.moved(self._lake, ledger))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 
@@ -20,8 +20,10 @@ from assets.behavior.landing import ledger as landing_ledger
 from assets.behavior.landing.files import FileReader
 from assets.behavior.landing.ledger import Entry, Ledger
 from assets.behavior.landing.lines import Limits
+from assets.behavior.landing.origins import Seen
 from assets.behavior.landing.reading import Change
 from assets.behavior.landing.writes import Writes
+from assets.errors import TwohandsError
 from assets.ports import Lake, Refusal, SourceFile
 
 _COMMIT_EVENTS = 1_000_000  # of so many events a kill costs the reading at most
@@ -40,6 +42,7 @@ class IngestReport:
     are tombstones. `quarantined` lines were refused, by `reasons`. `waiting` files are busy or end in something half
     written. `days` are dirty now, whoever made them so. `refused` are files that the source may not hand over.
     `earlier` other contents were given by hand under the name of this one before: they stand, or were replaced.
+    `problems` are the errors of origins that could not be looked at, while another one was read.
     """
 
     files: int = 0
@@ -53,6 +56,17 @@ class IngestReport:
     reasons: Mapping[str, int] = field(default_factory=dict)
     refused: Mapping[str, Refusal] = field(default_factory=dict)
     earlier: int = 0
+    problems: Mapping[str, TwohandsError] = field(default_factory=dict)
+
+    def left_out(self) -> dict[str, str]:
+        """All that was not read, with the reason."""
+        refused = {path: refusal.detail for path, refusal in self.refused.items()}
+        return refused | {name: str(error) for name, error in self.problems.items()}
+
+    def check(self) -> None:
+        """Raises the first of the problems: for callers who count on everything having been looked at."""
+        for error in self.problems.values():
+            raise error
 
 
 class Tick:
@@ -72,7 +86,11 @@ class Tick:
         self._earlier = 0
         self._files = self._accepted = self._corrected = self._deleted = 0
         self._reasons: Counter[str] = Counter()
-        self.busy = 0
+
+    def known(self, chosen: Callable[[str], bool]) -> dict[str, str]:
+        """The stamps of the chosen paths that were read before; an empty one where a file is to be read again."""
+        entries = self._ledger.entries.items()
+        return {path: "" if path in self._anew else entry.stamp for path, entry in entries if chosen(path)}
 
     def wants(self, file: SourceFile) -> bool:
         """Whether a listed file has to be read."""
@@ -135,7 +153,7 @@ class Tick:
             self._tidy()
         return self._ledger
 
-    def report(self, dirty: Sequence[date], seconds: float, refused: Mapping[str, Refusal]) -> IngestReport:
+    def report(self, dirty: Sequence[date], seconds: float, seen: Seen) -> IngestReport:
         """What happened."""
         return IngestReport(
             self._files,
@@ -143,12 +161,13 @@ class Tick:
             self._corrected,
             self._deleted,
             self._reasons.total(),
-            len(self._waits) + self.busy,
+            len(self._waits) + seen.busy,
             tuple(dirty),
             seconds,
             dict(self._reasons),
-            refused,
+            seen.refused,
             self._earlier,
+            seen.problems,
         )
 
     def _settled(self, entry: Entry, file: SourceFile) -> bool:

@@ -23,6 +23,8 @@ from assets.behavior.pipeline import BehaviorData
 
 WAREHOUSE_POOL = "warehouse"  # one writer at a time: a DuckDB file locks out everybody else while it is written
 DAILY = "tag:daily"  # models that are rebuilt day by day; all others are small and rebuilt whole
+MAPPING = "tag:mapping"  # views over logs that lie in the warehouse already: landing has them built
+LOGS_GROUP = "warehouse_logs"
 DAILY_COUNTS = dg.AssetKey([GROUP, "behavior_daily"])
 SHOWN_DAYS = 62  # of one run whose counts are shown in the UI
 
@@ -38,6 +40,25 @@ class Project:
 def build(days: dg.PartitionsDefinition, policy: Policy, project: Project) -> Sequence[Any]:
     """dbt's models and the corpus report."""
     return [*_models(days, policy, project), _gaps(policy)]
+
+
+def logs(table: str, model: str) -> list[dg.AssetSpec]:
+    """A team's own log table, and the view of it that landing reads: not made in this graph, shown for the lineage."""
+    own = dg.AssetSpec(
+        dg.AssetKey(["warehouse", *table.split(".")]),
+        group_name=LOGS_GROUP,
+        kinds={"table"},
+        description="Logs that lie in the warehouse already ([warehouse.logs] of twohands.toml).",
+    )
+    view = dg.AssetSpec(
+        dg.AssetKey(["warehouse", model]),
+        deps=[own],
+        group_name=LOGS_GROUP,
+        kinds={"dbt", "view"},
+        description="That table in the columns of the interactions contract. Built by dbt when its SQL or settings "
+        "changed; each of its days is read like a landed file.",
+    )
+    return [own, view]
 
 
 class _Translator(DagsterDbtTranslator):
@@ -87,7 +108,7 @@ def _models(days: dg.PartitionsDefinition, policy: Policy, project: Project) -> 
     @dbt_assets(
         manifest=project.manifest,
         select="fqn:*",
-        exclude=DAILY,
+        exclude=f"{DAILY} {MAPPING}",
         name="whole_marts",
         dagster_dbt_translator=_Translator(),
         pool=WAREHOUSE_POOL,

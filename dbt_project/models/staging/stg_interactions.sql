@@ -1,9 +1,4 @@
 {{ config(event_time='day') }}
-{%- if var('interactions_relation') %}
-  {%- set interactions = ref(var('interactions_relation')) %}
-{%- else %}
-  {%- set interactions = lake('interactions') %}
-{%- endif %}
 
 select
   day,
@@ -25,4 +20,4 @@ select
   corrected_response is not null as edited,
   coalesce(feedback = 'down', false)
     or (corrected_response is not null and corrected_response is distinct from response) as failed
-from {{ interactions }}
+from {{ lake('interactions') }}
