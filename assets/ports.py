@@ -6,10 +6,10 @@ Arrays are numpy, tables are pyarrow, and nothing here imports an engine.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 if TYPE_CHECKING:  # the parser's workers import this module, and start in half the time without these
     import numpy as np
     import pyarrow as pa
+
+    from assets.decision.ledger import Entry, Kind
 
 Progress = Callable[[str, int, int], None]  # what is being done, how much of it, of how much
 
@@ -332,6 +334,39 @@ class Lake(Protocol):
 
     def lock(self, name: str, timeout: float) -> AbstractContextManager[object]:
         """One holder at a time; EngineBusy when it is not free within `timeout` seconds."""
+        ...
+
+
+# --------------------------------------------------------------------------------------------------- the ledger
+
+
+class Ledger(Protocol):
+    """What was spent, decided, approved and done (assets/decision/ledger.py): entries are added, never changed.
+
+    CorruptState names an entry that is not what was written; EngineBusy when another process does not let go.
+    """
+
+    def append(self, entry: Entry) -> bool:
+        """Adds an entry; False, and nothing is changed, when there is one with its id, of whatever time.
+
+        Whoever is told True is the only one, among all processes: this is how a fine-tune is claimed once.
+        """
+        ...
+
+    def entries(
+        self,
+        kinds: Collection[Kind] = (),
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        variant: str | None = None,
+    ) -> list[Entry]:
+        """Entries of these kinds (none: of all), `since` <= at < `until`, of a variant (None: of all), in order of
+        time; of one moment in order of their ids."""
+        ...
+
+    def get(self, id: str) -> Entry | None:
+        """The entry with this id, or None."""
         ...
 
 
