@@ -184,8 +184,8 @@ class Spend(Fact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decided(Fact):
-    """A verdict. `evidence_key` identifies what it was made from (snapshot, contract, config): equal ones are recorded
-    once. `sentence` says it to a person; `reasons`, `evidence` and `cost` are the policy's own."""
+    """A verdict. `evidence_key` identifies what it was made from (snapshot, contract, config): it is recorded once for
+    each action that this came to (money, examples and approvals may change it). `sentence` says it to a person; `reasons`, `evidence` and `cost` are the policy's own."""
 
     kind: ClassVar[Kind] = Kind.VERDICT
     evidence_key: str
@@ -196,22 +196,23 @@ class Decided(Fact):
     cost: Mapping[str, Any] = field(default_factory=dict)
 
     def key(self) -> str:
-        """The evidence."""
-        return self.evidence_key
+        """The evidence, and what it came to."""
+        return f"{self.evidence_key}:{self.action}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Approval(Fact):
-    """A person (`by`) agreed to a verdict, named by the id of its entry."""
+    """A person (`by`) agreed to a verdict, named by the id of its entry, or refused it (`granted` is false)."""
 
     kind: ClassVar[Kind] = Kind.APPROVAL
     verdict: str
     by: str
     why: str = ""
+    granted: bool = True
 
     def key(self) -> str:
-        """The verdict."""
-        return self.verdict
+        """The verdict, and the answer: a person may change their mind once each way."""
+        return f"{self.verdict}:{'yes' if self.granted else 'no'}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -264,6 +265,7 @@ class Finished(Fact):
     run: str
     outcome: Outcome
     detail: str = ""
+    released: bool = False
 
     def key(self) -> str:
         """The request and its run: one that failed may be run again."""
@@ -285,6 +287,7 @@ def _is_word(value: object) -> bool:
 
 _CHECKS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "float": ("a finite number, zero or more", _is_number),
+    "bool": ("true or false", lambda value: isinstance(value, bool)),
     "str": ("a text, and not an empty one where it has no default", _is_word),
     "What": (f"one of {', '.join(get_args(What))}", lambda value: value in get_args(What)),
     "Outcome": (f"one of {', '.join(get_args(Outcome))}", lambda value: value in get_args(Outcome)),
