@@ -392,6 +392,10 @@ class Warehouse(Protocol):
         """Rebuilds these days of every mart, or all; EngineError naming the models and tests that failed."""
         ...
 
+    def build_whole(self) -> object:
+        """Rebuilds the models over all days, and no day; errors as for `build`."""
+        ...
+
     @property
     def environment(self) -> Mapping[str, str]:
         """What a dbt process needs to build the same; of a password only the name of its variable."""

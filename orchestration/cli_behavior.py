@@ -141,7 +141,7 @@ def gaps(context: Context, limit: int) -> None:
     """What to write or mend in the corpus: documents behind knowledge failures, worst first."""
     from assets.behavior.gaps import as_json, markdown
 
-    found = context.behavior.gaps(limit)
+    found = context.behavior.gaps(limit, refresh=True)
     context.show({"gaps": as_json(found)}, lambda: markdown(found))
 
 

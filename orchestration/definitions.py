@@ -24,20 +24,20 @@ def build(
     project: marts.Project | None = None,
 ) -> dg.Definitions:
     """All definitions for these settings; `hand`, `data` and `project` stand in for what is configured."""
-    fast, slow = _fast(settings), _slow(settings, project or assembly_behavior.project(settings))
+    fast, logs, built = _fast(settings), *_slow(settings, project or assembly_behavior.project(settings))
     resources = {
         "fast_hand": hand or assembly.fast_hand(settings),
         "behavior_data": data or assembly_behavior.behavior_data(settings),
         "dbt": assembly_behavior.dbt(),
     }
     sync, reconcile = jobs.sync(), jobs.reconcile()
-    ingest, rebuild = jobs.ingest(), jobs.rebuild()
+    ingest, rebuild, report = jobs.ingest(), jobs.rebuild(), jobs.report(marts.report_keys(built))
     return dg.Definitions(
-        assets=[*fast, *slow],
-        jobs=[sync, reconcile, ingest, rebuild, jobs.maintain],
+        assets=[*fast, *logs, *built],
+        jobs=[sync, reconcile, ingest, rebuild, report, jobs.maintain],
         sensors=[
             sensors.content_changed(settings, sync),
-            interactions_landed(settings, ingest, rebuild),
+            interactions_landed(settings, ingest, rebuild, report),
         ],
         schedules=schedules.build(settings, reconcile, rebuild),
         resources=resources,
@@ -56,7 +56,8 @@ def _fast(settings: Settings) -> Sequence[Any]:
     return knowledge.build(partitions.slices(settings), policy, settings.index.engine)
 
 
-def _slow(settings: Settings, project: marts.Project) -> Sequence[Any]:
+def _slow(settings: Settings, project: marts.Project) -> tuple[Sequence[Any], Sequence[Any]]:
+    """From landed files to attributions, and the marts."""
     policy = behavior.Policy(
         retries=settings.automation.retries,
         retry_seconds=settings.automation.retry_seconds,
@@ -67,7 +68,7 @@ def _slow(settings: Settings, project: marts.Project) -> Sequence[Any]:
     days = partitions.days(settings)
     table = assembly_behavior.log_table(settings)
     logs = marts.logs(f"{table.schema}.{table.table}", table.model) if table else []
-    return [*behavior.build(days, policy, logs), *marts.build(days, policy, project)]
+    return behavior.build(days, policy, logs), marts.build(days, policy, project)
 
 
 @dg.definitions

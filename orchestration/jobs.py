@@ -1,5 +1,6 @@
 """Jobs: what a sensor, a schedule or a person starts."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
@@ -54,6 +55,18 @@ def rebuild() -> Any:
         "rebuild_days",
         dg.AssetSelection.groups(BEHAVIOR),
         description="Interactions to marts, for the selected days; a range of days is one run.",
+        executor_def=dg.in_process_executor,
+        tags={"twohands/hand": "slow"},
+    )
+
+
+def report(keys: Sequence[dg.AssetKey]) -> Any:
+    """The models over all days and the corpus report, from the days that are built."""
+    return dg.define_asset_job(
+        "rebuild_report",
+        dg.AssetSelection.assets(*keys),
+        description="The models over all days and the corpus report, from the days as they are; rebuilds no day. "
+        "Requested when a run ended before it came to them.",
         executor_def=dg.in_process_executor,
         tags={"twohands/hand": "slow"},
     )

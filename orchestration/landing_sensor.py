@@ -1,7 +1,8 @@
 """The sensor of the slow hand's data: reads what was landed, then rebuilds exactly the days that it touched.
 
-Two steps, each one run: `ingest_interactions` reads new, grown and replaced files; then every contiguous range of dirty
-days is one run of `rebuild_days`. What is asked for is a function of what is there (files against the ledger, days
+Each step is a run: `ingest_interactions` reads new, grown and replaced files; then every contiguous range of dirty days
+is one run of `rebuild_days`, which ends with the corpus report; where one ended before that, `rebuild_report` makes up
+for it. What is asked for is a function of what is there (files against the ledger, days
 against what their marts were built from), so a lost cursor costs nothing and a killed run is asked for again.
 """
 
@@ -46,6 +47,7 @@ class Cursor:
 
     ingest: Asked = field(default_factory=Asked)
     rebuild: Asked = field(default_factory=Asked)
+    report: Asked = field(default_factory=Asked)
     waits: int = 0
 
 
@@ -86,16 +88,17 @@ def requests(dirty: Mapping[date, str], again: int) -> list[dg.RunRequest]:
     return found
 
 
-def interactions_landed(settings: Settings, ingest: Any, rebuild: Any) -> dg.SensorDefinition:
+def interactions_landed(settings: Settings, ingest: Any, rebuild: Any, report: Any) -> dg.SensorDefinition:
     """The sensor over the landing folder, and over logs in the warehouse."""
     behavior, settle = settings.behavior, settings.automation.settle_seconds
 
     @dg.sensor(
         name="interactions_landed",
-        jobs=[ingest, rebuild],
+        jobs=[ingest, rebuild, report],
         minimum_interval_seconds=behavior.sensor_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Reads landed files, then rebuilds exactly the days that they touched, from interactions to marts.",
+        description="Reads landed files, then rebuilds exactly the days that they touched, from interactions to the "
+        "marts and the corpus report.",
         required_resource_keys={"behavior_data"},
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
@@ -134,8 +137,15 @@ def step(cursor: Cursor, pending: Any, data: BehaviorData, settle: float) -> tup
     cursor = replace(cursor, rebuild=asked)
     if now_rebuild:
         return cursor, requests(dirty, asked.again), ""
-    if dirty or pending.files:
-        return cursor, [], f"{pending.files} files and {len(dirty)} days wait for another try"
+    old = data.report_inputs()
+    asked, now_report = ask(cursor.report, old, pending.now)
+    cursor = replace(cursor, report=asked)
+    if now_report:
+        key = f"report:{old[:16]}:{asked.again}"
+        return cursor, [dg.RunRequest(run_key=key, job_name="rebuild_report")], ""
+    if dirty or pending.files or old:
+        report = " and the corpus report" if old else ""
+        return cursor, [], f"{pending.files} files and {len(dirty)} days{report} wait for another try"
     return cursor, [], "every landed file is read and every day is built"
 
 
@@ -143,7 +153,8 @@ def read_cursor(text: str | None) -> Cursor:
     """The cursor of the former tick; an unreadable one counts as none, which costs one run that finds nothing to do."""
     try:
         raw = json.loads(text or "{}")
-        return Cursor(Asked(**raw.get("ingest", {})), Asked(**raw.get("rebuild", {})), int(raw.get("waits", 0)))
+        asked = (Asked(**raw.get(name, {})) for name in ("ingest", "rebuild", "report"))
+        return Cursor(*asked, waits=int(raw.get("waits", 0)))
     except (ValueError, TypeError, AttributeError):
         return Cursor()
 
@@ -153,7 +164,7 @@ def _flat(dirty: Mapping[date, str]) -> Iterable[str]:
 
 
 def _under_way(instance: dg.DagsterInstance) -> str:
-    for job in ("ingest_interactions", "rebuild_days"):
+    for job in ("ingest_interactions", "rebuild_days", "rebuild_report"):
         if instance.get_runs(dg.RunsFilter(job_name=job, statuses=UNDER_WAY), limit=1):
             return job
     return ""

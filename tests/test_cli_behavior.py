@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 
+import duckdb
 import pytest
 
 from orchestration.assembly import fast_hand
@@ -65,6 +66,17 @@ def test_gaps_names_the_document_that_is_missing(project, built):
     (gap,) = project.json("gaps")["gaps"]
     assert (gap["kind"], gap["failures"]) == ("missing_document", 1)
     assert "ferry" in project.run("gaps")[1]
+
+
+def test_gaps_builds_the_models_that_a_killed_run_did_not_come_to(project, built):
+    home = project.folder / ".twohands"
+    note = home / "lake" / "behavior" / "report.json"
+    with duckdb.connect(str(home / "warehouse.duckdb")) as connection:
+        connection.execute("drop table knowledge_gaps")
+    assert project.json("gaps")["gaps"] == []
+    note.unlink()
+    assert len(project.json("gaps")["gaps"]) == 1
+    assert json.loads(note.read_text())["report"]
 
 
 def test_file_given_by_hand_is_read_once(project, built, tmp_path):

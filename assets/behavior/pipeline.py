@@ -12,8 +12,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import date, timedelta
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
 
@@ -25,7 +25,8 @@ from assets.behavior.schemas import INTERACTIONS, partition
 from assets.fingerprints import digest
 from assets.ports import Encoder, Lake, Progress, Warehouse
 
-BUILT = "behavior/built.json"
+BUILT = "behavior/built.json"  # day -> what its marts were built from
+REPORT = "behavior/report.json"  # what the models over all days, and the corpus report, were built from
 LOCK_SECONDS = 600.0
 EXAMPLES = 5  # failures shown in the UI
 
@@ -59,6 +60,15 @@ class Built:
     """What a build handed to its readers, once it is done."""
 
     rows: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ReportNote:
+    """Which marts (`marts_version`) the models over all days and the corpus report were built from; since when."""
+
+    models: str = ""
+    report: str = ""
+    at: str | None = None  # ISO 8601, of the models
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +151,11 @@ class BehaviorData:
 
     def marts(self, chosen: Sequence[date]) -> int:
         """Rebuilds these days in the warehouse and hands them to their readers; returns the rows of behavior_daily."""
-        with self.building(chosen) as done:
-            self.warehouse.build(chosen)
+        with self.warehouse.locked():
+            with self.building(chosen) as done:
+                self.warehouse.build(chosen)
+            if chosen:  # the build ended with the models over all days
+                self._note(models=self.marts_version(), report=self.marts_version())
         return done.rows
 
     @contextmanager
@@ -158,13 +171,27 @@ class BehaviorData:
             self.warehouse.load(chosen)
             yield done
             done.rows = self.warehouse.export_daily(chosen, inputs)
-        with self.lake.lock("behavior-built", LOCK_SECONDS):
-            known = self._built() | {day.isoformat(): key for day, key in inputs.items()}
-            self.lake.write_text(BUILT, json.dumps(known, sort_keys=True))
+            with self.lake.lock("behavior-built", LOCK_SECONDS):
+                known = self._built() | {day.isoformat(): key for day, key in inputs.items()}
+                self.lake.write_text(BUILT, json.dumps(known, sort_keys=True))
 
-    def gaps(self, limit: int = 50) -> list[gaps.Gap]:
-        """What to write or mend in the corpus, worst first."""
-        return gaps.report(self.warehouse.gaps(), limit)
+    @contextmanager
+    def building_whole(self) -> Iterator[None]:
+        """Around a build of the models over all days; what they are built from is noted when it succeeded."""
+        with self.warehouse.locked():
+            made_of = self.marts_version()
+            yield
+            self._note(models=made_of)
+
+    def gaps(self, limit: int = 50, *, refresh: bool = False) -> list[gaps.Gap]:
+        """What to write or mend in the corpus, worst first; `refresh` builds the models first that are out of date."""
+        with self.warehouse.locked():
+            if refresh and self.report_note().models != self.marts_version():
+                with self.building_whole():
+                    self.warehouse.build_whole()
+            rows = self.warehouse.gaps()
+            self._note(report=self.report_note().models)
+        return gaps.report(rows, limit)
 
     # ------------------------------------------------------------------------------------------------ looking
 
@@ -183,6 +210,20 @@ class BehaviorData:
             for day in every
             if day in dirty or built.get(day.isoformat()) != inputs[day]
         }
+
+    def marts_version(self) -> str:
+        """Names what the daily marts hold now; empty where no day was ever built."""
+        built = self._built()
+        return digest(part for day, made_of in sorted(built.items()) for part in (day, made_of)) if built else ""
+
+    def report_note(self) -> ReportNote:
+        """What the corpus report was built from."""
+        return ReportNote(**json.loads(self.lake.read_text(REPORT) or "{}"))
+
+    def report_inputs(self) -> str:
+        """What the corpus report would be built from now; empty where it is built from that already."""
+        wanted = self.marts_version()
+        return "" if self.report_note().report == wanted else wanted
 
     def daily(self, first: date | None = None, last: date | None = None) -> Iterable[dict[str, object]]:
         """Rows of behavior_daily in order; reads the lake, so it never waits for the warehouse."""
@@ -230,6 +271,18 @@ class BehaviorData:
         """What the marts of each day are built from; the first sync of documents counts, later ones do not."""
         history = "no documents yet" if self._history().empty else ""
         return {day: digest([made_of, history]) for day, made_of in self.warehouse.inputs(chosen).items()}
+
+    def _note(self, *, models: str | None = None, report: str | None = None) -> None:
+        """Notes what was built just now; call it under the warehouse's lock."""
+        known = self.report_note()
+        note = replace(
+            known,
+            models=known.models if models is None else models,
+            report=known.report if report is None else report,
+            at=known.at if models is None else datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        if note != known:
+            self.lake.write_text(REPORT, json.dumps(asdict(note), sort_keys=True))
 
     def _built(self) -> dict[str, str]:
         return json.loads(self.lake.read_text(BUILT) or "{}")

@@ -203,6 +203,10 @@ class Warehouse:
         models = tuple(sorted(set(outcome.models)))
         return BuildReport(tuple(wanted), tuple(parts), models, len(outcome.tests), time.monotonic() - started)
 
+    def build_whole(self) -> None:
+        """Builds the models over all days from the days that are there. Errors as for `build`."""
+        self.dbt([*self.arguments(None, select=WHOLE_MODELS), "--no-write-json"])
+
     def dbt(self, *commands: Sequence[str], on_line: Callable[[str], None] | None = None) -> warehouse_dbt.Outcome:
         """Runs dbt commands under the lock, with artifacts in home/dbt/run. Errors as for `build`."""
         with self.locked():

@@ -124,10 +124,27 @@ def test_old_logs_and_unexplained_failures_are_warned_about(world):
 
 
 def test_nothing_is_dirty_after_a_run_and_the_sensor_rests(world):
-    world.run(DAYS[0], DAYS[-1], ["interactions", "attributions", *daily_models(world)])
+    world.run(DAYS[0], DAYS[-1])
     assert world.data.dirty_inputs() == {}
     _, found, reason = step(Cursor(), world.data.landing.pending(), world.data, 0)
     assert (found, reason) == ([], "every landed file is read and every day is built")
+
+
+def test_report_that_a_run_did_not_come_to_is_made_up_for_without_a_day(world):
+    """The sensor's third request: only the models over all days and the report run, and then everything rests."""
+    day = DAYS[0]
+    world.run(day, assets=["interactions", "attributions", *daily_models(world)])
+    assert world.data.dirty_inputs() == {}
+    assert world.data.report_inputs() == world.data.marts_version() != ""
+    _, found, _ = step(Cursor(), world.data.landing.pending(), world.data, 0)
+    assert [request.job_name for request in found] == ["rebuild_report"]
+    before = {name: world.materialized(name) for name in ("interactions", "behavior_daily", "gaps", "knowledge_gaps")}
+    job = world.defs.resolve_job_def("rebuild_report")
+    assert job.execute_in_process(instance=world.instance).success
+    after = {name: world.materialized(name) - count for name, count in before.items()}
+    assert after == {"interactions": 0, "behavior_daily": 0, "gaps": 1, "knowledge_gaps": 1}
+    assert world.data.report_inputs() == ""
+    assert step(Cursor(), world.data.landing.pending(), world.data, 0)[1] == []
 
 
 def daily_models(world) -> list[str]:

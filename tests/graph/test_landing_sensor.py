@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -22,11 +23,15 @@ class Pending:
 class Data:
     """Only what the sensor asks of `BehaviorData`."""
 
-    def __init__(self, **dirty: str) -> None:
+    def __init__(self, report: str = "", **dirty: str) -> None:
+        self.report = report
         self.dirty = {date.fromisoformat(day.removeprefix("d").replace("_", "-")): key for day, key in dirty.items()}
 
     def dirty_inputs(self):
         return self.dirty
+
+    def report_inputs(self):
+        return self.report
 
 
 def test_ask_asks_once_for_what_is_new():
@@ -86,6 +91,34 @@ def test_step_ingests_first_and_rebuilds_then():
     assert (found, "1 days" in reason) == ([], True)
     _, found, reason = step(cursor, Pending(), Data(), 0.5)
     assert (found, reason) == ([], "every landed file is read and every day is built")
+
+
+def test_step_asks_for_the_report_when_days_ask_for_nothing_now():
+    """A run that ended before the report, and days that fail again and again: neither leaves the report old."""
+    data = Data("marts", d2026_11_03="k")
+    cursor, found, _ = step(Cursor(), Pending(), data, 0.5)
+    assert [request.job_name for request in found] == ["rebuild_days"]
+    cursor, found, _ = step(cursor, Pending(), data, 0.5)
+    assert [(request.job_name, request.run_key) for request in found] == [("rebuild_report", "report:marts:0")]
+    cursor, found, reason = step(cursor, Pending(), data, 0.5)
+    assert (found, "1 days and the corpus report" in reason) == ([], True)
+    _, found, _ = step(cursor, Pending(), Data(), 0.5)
+    assert found == []
+
+
+def test_step_asks_for_the_report_again_later_and_later():
+    cursor, now, times = Cursor(), 1_000.0, []
+    for _ in range(4):
+        found = []
+        while not found:
+            cursor, found, _ = step(cursor, Pending(now=now), Data("marts"), 0.5)
+            now += 1
+        times.append((now, found[0].run_key))
+    pauses = [after[0] - before[0] for before, after in itertools.pairwise(times)]
+    assert [key for _, key in times] == [f"report:marts:{number}" for number in range(4)]
+    assert pauses[0] >= RETRY_SECONDS
+    assert pauses == sorted(pauses)
+    assert pauses[2] > 3 * pauses[0]
 
 
 def test_step_waits_for_a_file_that_is_being_written_but_not_for_ever():

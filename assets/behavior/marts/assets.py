@@ -37,6 +37,11 @@ class Project:
     manifest: Path
 
 
+def report_keys(assets: Sequence[Any]) -> list[dg.AssetKey]:
+    """What has no days among these assets: the models over all days, and the report that is made of them."""
+    return [key for made in assets for key in made.keys if made.partitions_def is None]
+
+
 def build(days: dg.PartitionsDefinition, policy: Policy, project: Project) -> Sequence[Any]:
     """dbt's models and the corpus report."""
     return [*_models(days, policy, project), _gaps(policy)]
@@ -116,11 +121,16 @@ def _models(days: dg.PartitionsDefinition, policy: Policy, project: Project) -> 
     def whole(
         context: dg.AssetExecutionContext, dbt: DbtCliResource, behavior_data: dg.ResourceParam[BehaviorData]
     ) -> Iterator[Any]:
-        with translated(policy.retries, policy.retry_seconds), behavior_data.warehouse.locked():
-            events, failure = _built(context, dbt, behavior_data, None)
+        events: list[Any] = []
+        try:
+            with translated(policy.retries, policy.retry_seconds), behavior_data.building_whole():
+                events, failure = _built(context, dbt, behavior_data, None)
+                if failure:
+                    raise failure
+        except dg.Failure:
+            yield from events
+            raise
         yield from events
-        if failure:
-            raise failure
 
     yield daily
     yield whole
