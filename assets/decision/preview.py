@@ -1,0 +1,129 @@
+"""What a person sees of the decision in the UI: the evidence against its threshold, and a verdict gate by gate."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+
+import numpy as np
+
+from assets.decision.policy import Verdict
+from assets.decision.shift import NEW_TASK, Evidence, Reading
+from assets.rendering import CHARACTERS, Markdown, Metadata, bullets, code, picture, table
+
+_FLOOR = -1.0  # log10 M below which nothing is drawn: a tenth of the evidence of a single start
+_ABOVE = 2.5  # the plot ends at this multiple of the threshold's height, or the threshold could not be seen any more
+_COLORS = {
+    "fail": "tab:red",
+    "schema_bad": "tab:purple",
+    "style": "tab:blue",
+    "edit": "tab:orange",
+    "format": "tab:green",
+    "refusal": "tab:brown",
+    NEW_TASK: "tab:cyan",
+}
+
+
+def of_evidence(
+    evidence: Evidence,
+    *,
+    threshold: float,
+    restatements: int,
+    reading: Reading | None = None,
+    former: Sequence[Evidence] = (),
+) -> Metadata:
+    """M of the newest day against `threshold`, the one in force after `restatements` corrections; shares of events;
+    the likeliest day of change; a plot. `former` holds what was said before those corrections."""
+    newest = float(evidence.total[-1]) if len(evidence.total) else 0.0
+    highest = float(evidence.total.max()) if len(evidence.total) else 0.0
+    watch = float(evidence.label_watch[-1]) if len(evidence.label_watch) else 0.0
+    metadata: Metadata = {
+        "M": newest,
+        "threshold": float(threshold),
+        "M_of_threshold": newest / threshold,
+        "log10_M_of_threshold": _log10(newest) - _log10(threshold),
+        "highest_M": highest,
+        "label_watch": watch,
+        "label_watch_of_threshold": watch / evidence.threshold,
+        "restatements": restatements,
+        "days_monitored": len(evidence.total),
+    }
+    metadata |= {f"share_{event}": round(share, 6) for event, share in shares(evidence).items()}
+    fired = evidence.fired(threshold)
+    metadata["fired"] = fired.isoformat() if fired else "no"
+    if reading and reading.changed:
+        metadata["changed"] = reading.changed.isoformat()
+    if reading and reading.topics:
+        strongest = sorted(reading.topics.items(), key=lambda item: (-item[1], item[0]))
+        head = ("topic", f"log10 Bayes factor of {reading.event} {reading.size:+g} logit")
+        metadata["topics"] = table(head, [(topic, f"{value:+.2f}") for topic, value in strongest])
+    if len(evidence.total):
+        metadata["plot"] = plot(evidence, threshold=threshold, reading=reading, former=former)
+    return metadata
+
+
+def of_verdict(verdict: Verdict, former_sentences: Sequence[str] = ()) -> Metadata:
+    """The action, its sentence, what every gate measured, the cost; what was said before, newest first."""
+    rows = [(gate.name, gate.measured, gate.required, "yes" if gate.passed else "no") for gate in verdict.reasons]
+    sentence = " ".join(code(part) for part in textwrap.wrap(verdict.sentence, CHARACTERS))
+    gates = table(("gate", "measured", "required", "holds"), rows)
+    metadata: Metadata = {
+        "action": str(verdict.action),
+        "sentence": verdict.sentence,
+        "gates": Markdown(f"**{verdict.action}** {sentence}\n\n{gates}"),
+    }
+    metadata |= {f"cost_{name}": float(value) for name, value in verdict.cost.items()}
+    if former_sentences:
+        metadata["said_before"] = bullets(former_sentences)
+    return metadata
+
+
+def shares(evidence: Evidence) -> Mapping[str, float]:
+    """Each event's share of the newest day's M; all zero where nothing is monitored."""
+    total = float(evidence.total[-1]) if len(evidence.total) else 0.0
+    return {event: float(part[-1]) / total if total else 0.0 for event, part in evidence.by_event.items()}
+
+
+def plot(
+    evidence: Evidence, *, threshold: float, reading: Reading | None = None, former: Sequence[Evidence] = ()
+) -> Markdown:
+    """log10 M by day; the colors divide its height by the shares of events. Gray: what was said before corrections."""
+    top = max(_log10(threshold), 1.0) * _ABOVE
+    days = _days(evidence)
+
+    def draw(axes) -> None:  # noqa: ANN001 - matplotlib's
+        for one in former:
+            axes.plot(_days(one), _height(one.total, top), color="0.65", linewidth=0.8)
+        floor = np.full(len(days), _FLOOR)
+        height = _height(evidence.total, top) - _FLOOR
+        total = np.where(evidence.total > 0, evidence.total, 1.0)
+        for event, part in evidence.by_event.items():
+            upper = floor + height * part / total
+            axes.fill_between(days, floor, upper, color=_COLORS.get(event, "0.8"), alpha=0.6, linewidth=0, label=event)
+            floor = upper
+        axes.plot(days, _height(evidence.total, top), color="black", linewidth=1)
+        axes.axhline(_log10(threshold), color="black", linewidth=0.8, linestyle="--", label=f"c = {threshold:,.0f}")
+        if reading and reading.changed:
+            axes.axvline(reading.changed, color="tab:gray", linewidth=1, linestyle=":", label="change")
+        if first := evidence.fired(threshold):
+            axes.axvline(first, color="tab:red", linewidth=1, label="crossed")
+        axes.set_ylim(_FLOOR, max(float(_height(evidence.total, top).max()), _log10(threshold)) + 0.5)
+        axes.set_ylabel("log10 M", fontsize=7)
+        axes.tick_params(labelsize=6)
+        axes.tick_params(axis="x", rotation=30)
+        axes.legend(fontsize=5, loc="upper left", ncols=3)
+
+    return picture("evidence of a shift", draw)
+
+
+def _days(evidence: Evidence) -> list[date]:
+    return [evidence.first_day + timedelta(days=day) for day in range(len(evidence.total))]
+
+
+def _height(total: np.ndarray, top: float) -> np.ndarray:
+    return np.clip(np.log10(np.maximum(total, 1e-300)), _FLOOR, top)
+
+
+def _log10(value: float) -> float:
+    return float(np.log10(max(value, 1e-300)))
