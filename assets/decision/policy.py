@@ -3,7 +3,8 @@
 The first row that fits decides. "may" is what a person's approval turns into `finetune`.
 
 contract  fired  what else holds                                                       action
-no        -      the reference is still being learnt                                   wait
+no        yes    a new release fails more than the former one's contract allows        rollback_suggested
+no        no     the reference is still being learnt                                   wait
 yes       no     knowledge failures have risen                                         fix_corpus
 yes       no     they have not                                                         wait
 yes       yes    the change began when another release or prompt was deployed          rollback_suggested
@@ -170,6 +171,11 @@ def _rows(now: Situation, rules: Rules) -> Iterator[tuple[Action, str]]:
     """The table, from the top: every row that fits."""
     seen = _seen(now)
     before, after, _ = now.knowledge
+    if now.learning and now.fired and now.deploy:
+        yield (
+            Action.ROLLBACK,
+            f"Release {now.deploy.release} fails more often than {now.deploy.former} did ({seen}): roll back first.",
+        )
     if now.learning:
         days = now.reference_days - now.learning
         yield Action.WAIT, f"Learning what is usual: {days} of {now.reference_days} reference days are closed."

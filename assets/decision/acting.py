@@ -1,0 +1,125 @@
+"""Acting on a verdict: claiming its fine-tune once, approving it, overriding it. The ledger says who has what."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+from assets.decision.ledger import Approval, Decided, Entry, Finished, Kind, Outcome, Override, Request
+from assets.decision.policy import Action
+from assets.decision.store import Store
+from assets.errors import GateRefused
+from assets.ports import Lake, Ledger
+
+LOCK_SECONDS = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A fine-tune that was claimed: the ledger's request, and the days whose candidates it is made of."""
+
+    request: str
+    cause: str
+    variant: str
+    first: date
+    last: date
+    resumed: bool
+
+
+def locked(lake: Lake, variant: str) -> AbstractContextManager[object]:
+    """The decisions of a variant for ourselves."""
+    return lake.lock(f"decision-{variant}", LOCK_SECONDS)
+
+
+class Finetunes:
+    """Who may fine-tune what, by the ledger."""
+
+    def __init__(self, lake: Lake, ledger: Ledger, store: Store) -> None:
+        self._lake, self._ledger, self._store = lake, ledger, store
+
+    def due(self, variant: str) -> tuple[str, str] | None:
+        """The verdict that asks for a fine-tune which nobody has claimed: its id and its run key."""
+        found = self.verdict(variant)
+        if found is None or found[1].action != Action.FINETUNE or self.requests(variant, found[0]):
+            return None
+        return found[0], found[1].evidence_key
+
+    def begin(self, variant: str, cause: str, run: str, by: str) -> Claim:
+        """Claims the fine-tune that a verdict asks for, for a run.
+
+        GateRefused when it asks for none any more, or another run has it; the same run may ask again, and goes on.
+        """
+        with locked(self._lake, variant):
+            held = self.requests(variant, cause)
+            if held and held[0].data["run_key"] != run:
+                raise GateRefused(
+                    f"the fine-tune of verdict {cause} was claimed by run {held[0].data['run_key']}",
+                    expected="one fine-tune for a verdict",
+                    next_step="look at that run; `twohands finetune --force --why TEXT` starts another on purpose",
+                )
+            if held:
+                return self._claim(variant, cause, held[0].data["day"], held[0].id, resumed=True)
+            found = self.verdict(variant)
+            if found is None or found[0] != cause or found[1].action != Action.FINETUNE:
+                said = found[1].sentence if found else "there is no verdict yet"
+                raise GateRefused(
+                    f"no verdict asks for a fine-tune of variant {variant!r}: {said}",
+                    expected="the newest verdict to be `finetune`",
+                    next_step="`twohands shift` shows the evidence; `twohands finetune --force --why TEXT` overrides",
+                )
+            day = str(found[1].evidence["day"])
+            request = Request(cause=cause, run_key=run, by=by, day=day).entry(at=datetime.now(UTC), variant=variant)
+            self._ledger.append(request)
+            return self._claim(variant, cause, day, request.id, resumed=False)
+
+    def override(self, variant: str, last: date, why: str, by: str, run: str) -> Claim:
+        """Claims a fine-tune of the days up to `last` that no verdict asks for: a person (`by`) says why."""
+        with locked(self._lake, variant):
+            fact = Override(request_key=run, by=by, why=why)
+            self._ledger.append(fact.entry(at=datetime.now(UTC), variant=variant))
+            cause, day = fact.id(variant), last.isoformat()
+            request = Request(cause=cause, run_key=run, by=by, day=day).entry(at=datetime.now(UTC), variant=variant)
+            added = self._ledger.append(request)
+            return self._claim(variant, cause, day, request.id, resumed=not added)
+
+    def approve(self, variant: str, by: str, why: str = "", *, granted: bool = True) -> str:
+        """Records a person's yes or no to the newest verdict, and returns its id. GateRefused where nothing is asked."""
+        found = self.verdict(variant)
+        if found is None or found[1].action not in (Action.PROPOSE, Action.FINETUNE):
+            said = found[1].sentence if found else "There is no verdict yet."
+            raise GateRefused(
+                f"variant {variant!r} has no verdict to approve: {said}",
+                expected="a verdict `propose`",
+                next_step="`twohands shift` shows what it waits for",
+            )
+        fact = Approval(verdict=found[0], by=by, why=why, granted=granted)
+        self._ledger.append(fact.entry(at=datetime.now(UTC), variant=variant))
+        return found[0]
+
+    def _claim(self, variant: str, cause: str, day: str, request: str, *, resumed: bool) -> Claim:
+        entry = self._ledger.get(cause)
+        changed = entry.data.get("evidence", {}).get("changed") if entry else None
+        contract = self._store.contract(variant)
+        last = date.fromisoformat(day)
+        first = date.fromisoformat(changed) if changed else (contract.first_day if contract else last)
+        return Claim(request, cause, variant, min(first, last), last, resumed)
+
+    def verdict(self, variant: str) -> tuple[str, Decided] | None:
+        """The newest verdict, with its id."""
+        entries = self._ledger.entries([Kind.VERDICT], variant=variant)
+        return (entries[-1].id, Decided.of(entries[-1])) if entries else None
+
+    def requests(self, variant: str, cause: str) -> list[Entry]:
+        """The request that a verdict or an override led to, if any."""
+        return [e for e in self._ledger.entries([Kind.REQUEST], variant=variant) if e.data.get("cause") == cause]
+
+    def consumed(self, variant: str) -> date | None:
+        """The last day of evidence that was acted on."""
+        days = [Request.of(entry).day for entry in self._ledger.entries([Kind.REQUEST], variant=variant)]
+        return max(map(date.fromisoformat, days), default=None)
+
+    def finish(self, claim: Claim, run: str, outcome: Outcome, detail: str = "", *, released: bool = False) -> None:
+        """Records how a run of a request ended."""
+        fact = Finished(request=claim.request, run=run, outcome=outcome, detail=detail, released=released)
+        self._ledger.append(fact.entry(at=datetime.now(UTC), variant=claim.variant))

@@ -1,0 +1,191 @@
+"""What the policy looks at, gathered: a Situation from a record, its counts, the ledger and the warehouse."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from assets.decision.baselines import Contract, sigmoid
+from assets.decision.config import ShiftConfig
+from assets.decision.counts import DailyCounts
+from assets.decision.ledger import Approval, Entry, Finished, Kind, Request, Spend
+from assets.decision.policy import Deploy, Situation
+from assets.decision.store import Record
+from assets.ports import Ledger
+
+RECENT, TRAFFIC = 14, 28  # days: of knowledge failures, of traffic
+NEAR = 3  # days between a deploy and a change that count as one
+SETTLED = 7  # days that a release must have answered before another takes over, for that to be a deploy
+
+
+class Measured(Protocol):
+    """What the warehouse knows and daily counts do not say."""
+
+    def examples(self, variant: str, first: date, last: date) -> int:
+        """Corrected training candidates of these days."""
+        ...
+
+    def deploys(self, variant: str, first: date, last: date) -> Sequence[Deploy]:
+        """Days on which another release began to answer most of the traffic, after one that had for `SETTLED` days."""
+        ...
+
+
+def situation(
+    variant: str,
+    record: Record | None,
+    counts: DailyCounts,
+    contract: Contract | None,
+    config: ShiftConfig,
+    entries: Sequence[Entry],
+    measured: Measured,
+    spend: tuple[float, float],
+) -> Situation:
+    """All that a verdict of this variant is made of. `entries` are the variant's own, in order of time; `spend` is
+    what `month_spend` says."""
+    spent, hours = spend
+    if record is None or contract is None or record.probation:
+        have = min(counts.days, config.reference_days)
+        start = Situation(
+            day=counts.last_day,
+            learning=max(config.reference_days - have, 1),
+            reference_days=config.reference_days,
+            threshold=config.threshold,
+            spent=spent,
+            gpu_hours=hours,
+        )
+        return start if record is None else _on_probation(start, record)
+    fired, changed = record.fired, record.changed
+    since = changed or record.since
+    moved, last = record.labels_moved is not None, _last_finetune(entries)
+    return Situation(
+        day=record.day,
+        reference_days=config.reference_days,
+        evidence=record.evidence,
+        highest=record.highest,
+        threshold=record.threshold,
+        restatements=record.restatements,
+        fired=fired,
+        changed=changed,
+        shares=record.shares,
+        labels_moved=moved,
+        examples=measured.examples(variant, since, record.day) if fired else 0,
+        excess=excess(counts, contract, since) if fired else 0.0,
+        traffic=traffic(counts),
+        knowledge=knowledge(counts, contract),
+        deploy=_deploy(measured, variant, since, record.day) if fired else None,
+        spent=spent,
+        gpu_hours=hours,
+        pending=last.pending,
+        last_finetune=last.day,
+        last_released=last.released,
+        approval=approval(entries, record),
+    )
+
+
+def _on_probation(start: Situation, record: Record) -> Situation:
+    if record.fired is None:
+        return start
+    deploy = Deploy(record.since, record.release, "the former release")
+    return replace(
+        start,
+        day=record.day,
+        evidence=record.evidence,
+        highest=record.highest,
+        threshold=record.threshold,
+        fired=record.fired,
+        changed=record.changed,
+        shares=record.shares,
+        deploy=deploy,
+    )
+
+
+def month_spend(ledger: Ledger, today: date) -> tuple[float, float]:
+    """Money and GPU hours of the calendar month, of all variants: they share one budget."""
+    first = datetime(today.year, today.month, 1, tzinfo=UTC)
+    spends = [Spend.of(entry) for entry in ledger.entries([Kind.SPEND], since=first)]
+    return sum(s.amount for s in spends), sum(s.seconds for s in spends if s.what == "gpu") / 3600
+
+
+class _Last(NamedTuple):
+    pending: bool = False
+    day: date | None = None
+    released: bool = True
+
+
+def _last_finetune(entries: Sequence[Entry]) -> _Last:
+    requests = [entry for entry in entries if entry.kind is Kind.REQUEST]
+    if not requests:
+        return _Last()
+    newest = requests[-1]
+    ends = [Finished.of(entry) for entry in entries if entry.kind is Kind.FINISHED]
+    ended = [end for end in ends if end.request == newest.id]
+    day = date.fromisoformat(Request.of(newest).day)
+    return _Last(not ended, day, any(end.released for end in ended))
+
+
+def approval(entries: Sequence[Entry], record: Record) -> str:
+    """A person's last word on this change: "approved", "denied" or nothing. It holds for later verdicts on the same
+    days, and ends when evidence begins anew."""
+    verdicts = {entry.id: entry for entry in entries if entry.kind is Kind.VERDICT}
+    said = ""
+    for entry in entries:
+        if entry.kind is not Kind.APPROVAL:
+            continue
+        fact = Approval.of(entry)
+        verdict = verdicts.get(fact.verdict)
+        fired = verdict.data["evidence"].get("fired") if verdict else None
+        if fired and date.fromisoformat(fired) >= record.since:
+            said = "approved" if fact.granted else "denied"
+    return said
+
+
+def knowledge(counts: DailyCounts, contract: Contract) -> tuple[float, float, float]:
+    """Rate of knowledge failures in the reference and in the last 14 days, and their distance in standard errors."""
+    base = contract.events.get("know")
+    if base is None or "know" not in counts.n or not base.n.sum():
+        return 0.0, 0.0, 0.0
+    n, s = counts.n["know"][-RECENT:].sum(), counts.S["know"][-RECENT:].sum()
+    before, after = base.S.sum() / base.n.sum(), s / max(n, 1)
+    pooled = (base.S.sum() + s) / (base.n.sum() + n)
+    error = np.sqrt(pooled * (1 - pooled) * (1 / base.n.sum() + 1 / max(n, 1)))
+    return float(before), float(after), float((after - before) / error) if error > 0 and n else 0.0
+
+
+def traffic(counts: DailyCounts) -> float:
+    """Interactions a day, over the last 28 days."""
+    rows = counts.n.get("labelled", counts.n.get("fail"))
+    return float(rows[-TRAFFIC:].sum() / min(max(counts.days, 1), TRAFFIC)) if rows is not None else 0.0
+
+
+def excess(counts: DailyCounts, contract: Contract, since: date) -> float:
+    """By how much the share of interactions that fail rose since the change, against the contract's topic rates.
+
+    The labelled are taken for all; where another event than `fail` rose more (schema, format), that one counts.
+    """
+    aligned = counts.ordered(contract.topics)
+    later = aligned.between(since, counts.last_day)
+    width = len(contract.topics)
+    every = later.n["labelled"].sum() if "labelled" in later.n else 0.0
+    found = [0.0]
+    for event in ("fail", "schema_bad", "format", "refusal", "edit", "style"):
+        base = contract.events.get(event)
+        if base is None or event not in later.n:
+            continue
+        n, s = later.n[event][:, :width].sum(0), later.S[event][:, :width].sum(0)
+        rate = np.where(base.known, sigmoid(base.logit), 0.0)
+        rows = (n * base.known).sum()
+        if rows:
+            rise = float(((s - n * rate) * base.known).sum() / rows)
+            share = 1.0 if event == "fail" or not every else rows / every
+            found.append((abs(rise) if event == "style" else rise) * share)
+    return max(found)
+
+
+def _deploy(measured: Measured, variant: str, changed: date, last: date) -> Deploy | None:
+    near = timedelta(days=NEAR)
+    found = measured.deploys(variant, changed - near, min(changed + near, last))
+    return min(found, key=lambda deploy: abs(deploy.day - changed), default=None)

@@ -1,0 +1,316 @@
+"""The decision: from daily counts to evidence, from evidence to a verdict, from a verdict to one request.
+
+    observe   the as-of snapshot, read through the contract in force      -> an evidence record
+    judge     the newest record, the ledger and the rules                 -> a verdict in the ledger
+    begin     whoever claims the verdict's fine-tune first has it         -> a request in the ledger (acting.py)
+
+Everything is added and nothing changed. The assets, the sensor and the command line call the same methods, and a kill
+between any two of them leaves something that the next call goes on from.
+
+day d is closed     `close_after_days` after it; only closed days are read
+a contract          is frozen from the first closed days of a release; anew when the release, the settings or the
+                    horizon end. It is never touched by a correction
+a correction        of a closed day that was read is a restatement: the whole history is read again, and the threshold
+                    rises (config.restated)
+an acted verdict    is consumed: days are monitored from the day after its last day on
+the clock goes back the newest day that was read stays
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute
+
+from assets.behavior.pipeline import BUILT
+from assets.decision import baselines, shift
+from assets.decision.acting import Finetunes, locked
+from assets.decision.baselines import Contract
+from assets.decision.config import ShiftConfig, restated
+from assets.decision.counts import EMPTY, DailyCounts, from_table
+from assets.decision.judging import Measured, month_spend, situation
+from assets.decision.ledger import Decided, Kind, Override, Retraction
+from assets.decision.policy import Action, Rules, Verdict, decide
+from assets.decision.store import Record, Store, rounded
+from assets.errors import EngineBusy
+from assets.fingerprints import digest
+from assets.ports import Lake, Ledger
+
+pc: Any = pyarrow.compute  # its functions are made at import, where no type checker sees them
+HARM = frozenset({"fail", "schema_bad"})  # what a new release may not do more often than the former one
+_LOOK_BACK = 13  # days before the first monitored one whose knowledge failures still count
+_TOPICS = 20  # named in a record
+_TRIES = 3
+_OPEN = (Action.FINETUNE, Action.PROPOSE, Action.BLOCKED)
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What answers: its name, and since when; None for as long as there are logs."""
+
+    name: str = "base"
+    since: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A verdict as it stands in the ledger: its entry's id, the record that it was made of, what it retracted."""
+
+    id: str
+    record: Record | None
+    verdict: Verdict
+    retracted: str = ""
+
+
+class Decision:
+    """All that is decided, over injected engines.
+
+    `config` and `rules` give a variant's settings, `measured` what the warehouse says of it (judging.Measured),
+    `release` what answers now, `today` the clock's day (UTC).
+    """
+
+    def __init__(
+        self,
+        *,
+        lake: Lake,
+        ledger: Ledger,
+        variants: Sequence[str],
+        config: Callable[[str], ShiftConfig],
+        rules: Callable[[str], Rules],
+        measured: Measured,
+        release: Callable[[str], Release] = lambda _: Release(),
+        close_after_days: int = 3,
+        today: Callable[[], date] = lambda: datetime.now(UTC).date(),
+    ) -> None:
+        self.lake, self.ledger, self.store = lake, ledger, Store(lake)
+        self.finetunes = Finetunes(lake, ledger, self.store)
+        self.variants, self.config, self.rules = tuple(variants), config, rules
+        self._measured, self._release, self._today, self._closing = measured, release, today, close_after_days
+
+    # ------------------------------------------------------------------------------------------------ observing
+
+    def snapshot(self, variant: str) -> DailyCounts:
+        """Counts of the closed days of a variant."""
+        last = self._today() - timedelta(days=self._closing)
+        latest = self.store.latest(variant)
+        last = max(last, latest.day) if latest else last
+        for _ in range(_TRIES):
+            stamp = self.lake.read_text(BUILT)
+            found = [_of(table, variant) for table in self._daily(last)]
+            if self.lake.read_text(BUILT) == stamp:
+                return from_table(pa.concat_tables(found)) if found else EMPTY
+        raise EngineBusy(
+            "The daily counts changed while they were read",
+            expected="a moment in which no day is rebuilt",
+            next_step="wait for the backfill to end, and run this again",
+        )
+
+    def _daily(self, last: date) -> Iterator[pa.Table]:
+        for name in self.lake.names("behavior/daily"):
+            if date.fromisoformat(name.split("/")[2].removeprefix("day=")) <= last:
+                table = self.lake.read(name)
+                if table is not None:
+                    yield table
+
+    def stamp(self, variant: str) -> str:
+        """Changes whenever an observation might: cheap, for sensors."""
+        return digest(
+            [
+                self.lake.read_text(BUILT) or "",
+                str(self._today() - timedelta(days=self._closing)),
+                self.config(variant).digest,
+                repr(self.rules(variant)),
+                repr(self._release(variant)),
+                *(e.id for e in self.ledger.entries([Kind.APPROVAL, Kind.REQUEST, Kind.FINISHED], variant=variant)),
+            ]
+        )
+
+    def observe(self, variant: str) -> Record | None:
+        """The evidence of the newest snapshot; None while the reference is still being learnt.
+
+        The record of an equal snapshot, contract and settings is found again and not made anew.
+        """
+        with locked(self.lake, variant):
+            return self._observe(variant, self.snapshot(variant))
+
+    def _observe(self, variant: str, counts: DailyCounts) -> Record | None:
+        watch, latest = self._watch(variant, counts), self.store.latest(variant)
+        if watch is None:
+            return None
+        record = self._read(variant, counts, watch, latest)
+        if latest is not None and latest.key == record.key:
+            return latest
+        self.store.add(record)
+        return record
+
+    def _watch(self, variant: str, counts: DailyCounts) -> _Watch | None:
+        """What the counts are compared with, and from which day on; freezes a contract when one is due."""
+        config, release = self.config(variant), self._release(variant)
+        contract = self.store.contract(variant)
+        acted = self.finetunes.consumed(variant)
+        if contract is None or contract.release != release.name:
+            first = max(release.since or counts.first_day, counts.first_day)
+            fresh = self._frozen(variant, counts, first, release.name, config)
+            if fresh is None and contract is not None and release.since:  # seen through the former one meanwhile
+                return _Watch(contract, max(release.since, _after(contract, acted)), config, HARM)
+            contract = fresh
+        elif contract.config != config.digest:
+            contract = self._frozen(variant, counts, contract.first_day, release.name, config)
+        if contract is None:
+            return None
+        since = _after(contract, acted)
+        if (counts.last_day - since).days >= config.horizon_days:
+            over = since + timedelta(days=config.horizon_days - config.reference_days)
+            contract = self._frozen(variant, counts, over, release.name, config) or contract
+            since = _after(contract, acted)
+        return _Watch(contract, since, config)
+
+    def _frozen(
+        self, variant: str, counts: DailyCounts, first: date, release: str, config: ShiftConfig
+    ) -> Contract | None:
+        """A contract of the reference days from `first` on, put in force; None where they are not all closed."""
+        if not counts.days or (counts.last_day - first).days + 1 < config.reference_days:
+            return None
+        days = counts.between(first, first + timedelta(days=config.reference_days - 1))
+        contract = baselines.freeze(days, config, variant=variant, release=release)
+        self.store.add_contract(contract)
+        return contract
+
+    def refreeze(self, variant: str, why: str, by: str) -> Contract:
+        """Freezes the newest closed days as what is usual, because a person says so (an override in the ledger)."""
+        with locked(self.lake, variant):
+            counts, config = self.snapshot(variant), self.config(variant)
+            first = counts.last_day - timedelta(days=config.reference_days - 1)
+            days = counts.between(first, counts.last_day) if counts.days else counts
+            contract = baselines.freeze(days, config, variant=variant, release=self._release(variant).name)
+            self.ledger.append(
+                Override(request_key=f"freeze:{contract.digest[:16]}", by=by, why=why).entry(
+                    at=datetime.now(UTC), variant=variant
+                )
+            )
+            self.store.add_contract(contract)
+            return contract
+
+    def _read(self, variant: str, counts: DailyCounts, watch: _Watch, latest: Record | None) -> Record:
+        contract, since = watch.contract, watch.since
+        seen = counts.between(min(since - timedelta(days=_LOOK_BACK), counts.last_day), counts.last_day)
+        digests = {day.isoformat(): name[:12] for day, name in seen.day_digests().items()}
+        snapshot = digest([counts.last_day.isoformat(), *(f"{d}={v}" for d, v in sorted(digests.items()))])
+        key = digest([snapshot, contract.digest, watch.config.digest, since.isoformat()])
+        if latest is not None and latest.key == key:
+            return latest
+        corrected = _corrected(latest, contract, since, digests)
+        restatements = _former(latest, contract, since) + bool(corrected)
+        found = shift.evidence(counts, contract, watch.config, since=since)
+        events = {e: v for e, v in found.by_event.items() if watch.only is None or e in watch.only}
+        total = found.total if watch.only is None else sum(events.values(), 0 * found.total)
+        _, reading = shift.today(counts, contract, watch.config, since=since)
+        strongest = sorted(reading.topics.items(), key=lambda item: -item[1])[:_TOPICS]
+        return Record(
+            key=key,
+            variant=variant,
+            release=self._release(variant).name,
+            day=counts.last_day,
+            since=since,
+            snapshot=snapshot,
+            contract=contract.digest,
+            config=watch.config.digest,
+            restatements=restatements,
+            threshold=restated(watch.config.threshold, restatements),
+            total=tuple(map(rounded, total)),
+            by_event={e: tuple(map(rounded, v)) for e, v in events.items()},
+            labels=tuple(map(rounded, found.label_watch)),
+            shares={event: rounded(share) for event, share in reading.shares.items()},
+            topics={topic: rounded(value) for topic, value in strongest},
+            changed=reading.changed,
+            event=reading.event,
+            size=reading.size,
+            days=digests,
+            probation=watch.only is not None,
+            corrected=tuple(sorted(corrected)),
+        )
+
+    # ------------------------------------------------------------------------------------------------ judging
+
+    def judge(self, variant: str) -> Made:
+        """The verdict on the newest snapshot, in the ledger; an equal one is found again.
+
+        A verdict that asked for money, was not acted on and does not hold on the corrected history is retracted.
+        """
+        with locked(self.lake, variant):
+            counts, rules, config = self.snapshot(variant), self.rules(variant), self.config(variant)
+            record = self._observe(variant, counts)
+            contract = self.store.contract(variant)
+            entries = self.ledger.entries(variant=variant)
+            spent = month_spend(self.ledger, self._today())
+            now = situation(variant, record, counts, contract, config, entries, self._measured, spent)
+            verdict = decide(now, rules)
+            fact = Decided(
+                evidence_key=record.key if record else f"none:{counts.last_day}:{now.learning}",
+                action=str(verdict.action),
+                sentence=verdict.sentence,
+                reasons=tuple(f"{gate.name}: {gate.measured} ({gate.required})" for gate in verdict.reasons),
+                evidence={**verdict.evidence, "day": now.day.isoformat(), "gates": _gates(verdict)},
+                cost=verdict.cost,
+            )
+            taken_back = self._retract(variant, fact, record, now.fired)
+            self.ledger.append(fact.entry(at=datetime.now(UTC), variant=variant))
+            return Made(fact.id(variant), record, verdict, taken_back)
+
+    def _retract(self, variant: str, fact: Decided, record: Record | None, fired: date | None) -> str:
+        former = self.finetunes.verdict(variant)
+        if former is None or former[0] == fact.id(variant) or fired is not None:
+            return ""
+        id, said = former
+        if said.action not in _OPEN or not said.evidence.get("fired") or self.finetunes.requests(variant, id):
+            return ""
+        if record is not None and date.fromisoformat(said.evidence["fired"]) < record.since:
+            return ""  # it was consumed
+        why = f"after {record.restatements} corrections of closed days: {fact.sentence}" if record else fact.sentence
+        self.ledger.append(Retraction(verdict=id, why=why).entry(at=datetime.now(UTC), variant=variant))
+        return id
+
+
+@dataclass(frozen=True, slots=True)
+class _Watch:
+    contract: Contract
+    since: date
+    config: ShiftConfig
+    only: frozenset[str] | None = None  # events; None for all
+
+
+def _after(contract: Contract, acted: date | None) -> date:
+    """The first monitored day."""
+    return max(contract.last_day, acted or contract.last_day) + timedelta(days=1)
+
+
+def _of(table: pa.Table, variant: str) -> pa.Table:
+    return table.filter(pc.equal(table["variant"], variant))
+
+
+def _same_watch(latest: Record | None, contract: Contract, since: date) -> bool:
+    return latest is not None and latest.contract == contract.digest and latest.since == since
+
+
+def _former(latest: Record | None, contract: Contract, since: date) -> int:
+    return latest.restatements if latest is not None and _same_watch(latest, contract, since) else 0
+
+
+def _corrected(latest: Record | None, contract: Contract, since: date, digests: Mapping[str, str]) -> set[str]:
+    """Days that the record before has read, and whose counts are others now."""
+    if latest is None or not _same_watch(latest, contract, since):
+        return set()
+    last = latest.day.isoformat()
+    now = {day: name for day, name in digests.items() if day <= last}
+    return {day for day in now.keys() | latest.days.keys() if now.get(day) != latest.days.get(day)}
+
+
+def _gates(verdict: Verdict) -> list[dict[str, Any]]:
+    return [
+        {"name": gate.name, "passed": gate.passed, "measured": gate.measured, "required": gate.required}
+        for gate in verdict.reasons
+    ]
