@@ -198,11 +198,12 @@ class WarehouseSettings(_Table):
 
 
 class BudgetSettings(_Table):
-    """[decision] budget. Read by the policy."""
+    """[decision] budget: what a calendar month may cost, in money and (where it is set) in GPU hours."""
 
     currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] = "EUR"
     per_month: Annotated[float, Field(ge=0)] = 500
     per_gpu_hour: Annotated[float, Field(ge=0)] = 4
+    gpu_hours_per_month: Annotated[float | None, Field(ge=0)] = None
 
 
 class DecisionSettings(_Table):
@@ -213,6 +214,9 @@ class DecisionSettings(_Table):
     reference_days: Annotated[int, Field(ge=7)] = 28
     cool_down_days: Annotated[int, Field(ge=0)] = 7
     min_examples: Annotated[int, Field(ge=1)] = 200
+    finetune_hours: Annotated[float, Field(gt=0)] = 1
+    value_per_failure: Annotated[float, Field(ge=0)] = 0.5
+    payback_days: Annotated[int, Field(ge=1)] = 90
     budget: BudgetSettings = Field(default_factory=BudgetSettings)
     require_approval: bool = False
 
