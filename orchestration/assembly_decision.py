@@ -9,9 +9,7 @@ from orchestration.settings import DecisionSettings
 
 def shift_config(settings: DecisionSettings) -> ShiftConfig:
     """What the sequential test of a variant is told."""
-    return ShiftConfig(
-        alpha=settings.alpha, horizon_days=settings.horizon_days, reference_days=settings.reference_days
-    )
+    return ShiftConfig(alpha=settings.alpha, horizon_days=settings.horizon_days, reference_days=settings.reference_days)
 
 
 def rules(settings: DecisionSettings) -> Rules:
