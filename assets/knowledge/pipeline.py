@@ -19,6 +19,7 @@ from assets.knowledge.candidate_checks import question_sha
 from assets.knowledge.chunks import ChunksReport
 from assets.knowledge.documents import DocumentsReport
 from assets.knowledge.history import Point
+from assets.knowledge.metered import Spent, metered
 from assets.knowledge.overlay import Overlay
 from assets.knowledge.publish import IndexReport, Publisher, Target
 from assets.knowledge.sources import split
@@ -82,7 +83,7 @@ class PlanReport:
 
 
 class FastHand:
-    """All that the fast hand does, over injected engines."""
+    """All that the fast hand does, over injected engines. `spent` is told what each run used of the encoder."""
 
     def __init__(
         self,
@@ -96,10 +97,12 @@ class FastHand:
         parser: Parser,
         golden: Callable[[], Sequence[gate.Golden]] = tuple,
         options: Options = Options(),
+        spent: Spent | None = None,
     ) -> None:
         self.slices = {spec.name: spec for spec in slices}
         self.lake, self.vector_index, self.encoder, self.tokenizer = lake, index, encoder, tokenizer
         self._source, self._parser, self.golden, self.options = source, parser, golden, options
+        self._spent = spent
 
     # ------------------------------------------------------------------------------------------------- stages
 
@@ -134,12 +137,16 @@ class FastHand:
 
     def embeddings(self, slice: str, *, progress: Progress | None = None) -> Embedded:
         """Embeds the texts that this encoder never embedded before."""
+        with self._metered("embeddings", slice) as encoder:
+            return self._embeddings(slice, encoder, progress)
+
+    def _embeddings(self, slice: str, encoder: Encoder, progress: Progress | None) -> Embedded:
         with self._locked(slice):
             records = chunks.open_records(self.lake, slice)
             state = records.state()
             marks = history.load_embedded(self.lake, slice, self.encoder.fingerprint)
             changed = [doc for doc, row in state.rows.items() if marks.get(doc) != row["chunks_sha"]]
-            report = self._embed(chunks.texts(records, state, changed), progress) if changed else Embedded()
+            report = self._embed(chunks.texts(records, state, changed), encoder, progress) if changed else Embedded()
             now = {doc: row["chunks_sha"] for doc, row in state.rows.items()}
             if now != marks:
                 history.save_embedded(self.lake, slice, self.encoder.fingerprint, now)
@@ -147,15 +154,17 @@ class FastHand:
 
     def index(self, slice: str, *, full: bool = False, progress: Progress | None = None) -> IndexReport:
         """Publishes the slice's passages; IndexRefused when a blocking check fails."""
-        return self._publisher().publish(self._target(slice), full=full, progress=progress)
+        with self._metered("index", slice) as encoder:
+            return self._publisher(encoder).publish(self._target(slice), full=full, progress=progress)
 
     def sync(self, slice: str, *, full: bool = False, progress: Progress | None = None) -> SyncReport:
         """All four stages of one slice."""
         began = time.perf_counter()
         found = self.documents(slice, full=full, progress=progress)
         cut = self.chunks(slice)
-        embedded = self.embeddings(slice, progress=progress)
-        published = self.index(slice, full=full, progress=progress)
+        with self._metered("sync", slice) as encoder:
+            embedded = self._embeddings(slice, encoder, progress)
+            published = self._publisher(encoder).publish(self._target(slice), full=full, progress=progress)
         return SyncReport(slice, found, cut, embedded, published, time.perf_counter() - began)
 
     # ------------------------------------------------------------------------------------------------ looking
@@ -281,8 +290,11 @@ class FastHand:
             slice, sources, records, self.tokenizer, max_tokens=room, metadata=self.slices[slice].metadata
         )
 
-    def _embed(self, texts: dict[str, str], progress: Progress | None) -> Embedded:
-        report = self._cache().embed(texts, self.encoder, progress=progress)
+    def _metered(self, stage: str, slice: str) -> AbstractContextManager[Encoder]:
+        return metered(self.encoder, f"knowledge/{stage}:{slice}", self._spent)
+
+    def _embed(self, texts: dict[str, str], encoder: Encoder, progress: Progress | None) -> Embedded:
+        report = self._cache().embed(texts, encoder, progress=progress)
         if report.embedded:
             rate = report.seconds / max(report.characters, 1)
             self.lake.write_text("knowledge/rate.json", json.dumps({self.encoder.fingerprint: rate}))
@@ -299,9 +311,9 @@ class FastHand:
         records = chunks.open_records(self.lake, slice)
         return Target(slice, records, records.state())
 
-    def _publisher(self) -> Publisher:
+    def _publisher(self, encoder: Encoder) -> Publisher:
         return Publisher(
-            lake=self.lake, index=self.vector_index, encoder=self.encoder, cache=self._cache, golden=self.golden,
+            lake=self.lake, index=self.vector_index, encoder=encoder, cache=self._cache, golden=self.golden,
             margins=self.options.margins, slices=tuple(self.slices), target=self._target,
             siblings=self._siblings, prepare=self._prepare,
         )  # fmt: skip

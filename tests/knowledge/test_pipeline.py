@@ -363,7 +363,7 @@ def test_publish_takes_the_newest_chunks_when_it_has_waited_for_the_lock(world):
     stale = world.hand._target("docs")
     world.files["alpha.md"] = page("alpha", "Newest.")
     world.sync()
-    world.hand._publisher().publish(stale)
+    world.hand._publisher(world.hand.encoder).publish(stale)
     assert ("docs/alpha.md", "alpha\n\nNewest.") in world.published()
 
 
