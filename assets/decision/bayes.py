@@ -250,18 +250,26 @@ def evidence_daily(
     parts: Iterable[Rows], starts: np.ndarray, days: int, test: EventTest, config: ShiftConfig, topics: int
 ) -> np.ndarray:
     """Evidence of every day [days], summed over the starts up to it."""
+    total = np.zeros(days)
+    for chunk, found in evidence_by_start(parts, starts, days, test, config, topics):
+        total[chunk[0] :] += found.sum(1)
+    return total
+
+
+def evidence_by_start(
+    parts: Iterable[Rows], starts: np.ndarray, days: int, test: EventTest, config: ShiftConfig, topics: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Chunks of starts, and their evidence [days from the chunk's first start on, starts]; zero before a start."""
     pools: dict[tuple[int, int], Pool] = {}
     chunks: dict[int, np.ndarray] = {}
     for rows in parts:
         for size, chunk, log_bf in every_day(profile(rows, test.sizes, config.nodes), starts):
             chunks[int(chunk[0])] = chunk
             pools.setdefault((size, int(chunk[0])), Pool(config.spread, topics)).add(log_bf)
-    total = np.zeros(days)
     for first, chunk in chunks.items():
         found = _weighed([pools[size, first] for size in range(len(test.sizes))], test)
         begun = np.arange(first, days)[:, None] >= chunk
-        total[first:] += np.where(begun, found, 0.0).sum(1)
-    return total
+        yield chunk, np.where(begun, found, 0.0)
 
 
 def _weighed(pools: Sequence[Pool], test: EventTest) -> np.ndarray:

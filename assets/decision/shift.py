@@ -123,6 +123,17 @@ def today(
     return total, view.reading(starts, shares)
 
 
+def changes(
+    counts: DailyCounts, contract: Contract, config: ShiftConfig, *, since: date | None = None
+) -> list[date | None]:
+    """The likeliest day of change as it looked on each monitored day (`Reading.changed`), at a trajectory's cost."""
+    view = _View(counts, contract, config, since)
+    together = sum((test.weight * view.by_start(event, test) for event, test in view.tests()), view.nothing())
+    half = together.sum(1, keepdims=True) / 2
+    middle = np.argmax(np.cumsum(together, axis=1) >= half, axis=1) if view.days else ()
+    return [view.day(int(at)) if half[day] > 0 else None for day, at in enumerate(middle)]
+
+
 class _View:
     """Counts as a contract sees them: its topics first, monitored days only."""
 
@@ -168,6 +179,24 @@ class _View:
         bounded = found if raised is None else self._today(event, test, raised)
         return bounded if bounded.sum() < found.sum() else found
 
+    def by_start(self, event: str, test: EventTest) -> np.ndarray:
+        """Evidence of one event on every day by start [days, starts], unweighted."""
+        if self._untestable(event):
+            return self.nothing()
+        found, raised = self._by_start(event, test, None), self._raised() if event == "fail" else None
+        if raised is None:
+            return found
+        bounded = self._by_start(event, test, raised)
+        return np.where(bounded.sum(1, keepdims=True) < found.sum(1, keepdims=True), bounded, found)
+
+    def nothing(self) -> np.ndarray:
+        """No evidence [days, starts]."""
+        return np.zeros((self.days, len(self.starts)))
+
+    def day(self, start: int) -> date:
+        """The day of a start, by its number."""
+        return self.first_day + timedelta(days=int(self.starts[min(start, len(self.starts) - 1)]))
+
     def _untestable(self, event: str) -> bool:
         return not self.days or not self.contract.events[event].known.any()
 
@@ -198,6 +227,13 @@ class _View:
         topics = int(self.contract.events[event].known.sum())
         parts = self._parts(event, raised)
         return self.config.step * bayes.evidence_daily(parts, self.starts, self.days, test, self.config, topics)
+
+    def _by_start(self, event: str, test: EventTest, raised: np.ndarray | None) -> np.ndarray:
+        topics, found = int(self.contract.events[event].known.sum()), self.nothing()
+        parts = self._parts(event, raised)
+        for chunk, part in bayes.evidence_by_start(parts, self.starts, self.days, test, self.config, topics):
+            found[chunk[0] :, chunk // self.config.step] = self.config.step * part
+        return found
 
     def _today(self, event: str, test: EventTest, raised: np.ndarray | None) -> np.ndarray:
         topics = int(self.contract.events[event].known.sum())
@@ -255,8 +291,7 @@ class _View:
         together = np.sum(list(starts.values()), axis=0) if starts else np.zeros(0)
         if not len(together) or not together.sum() > 0:
             return Reading(shares, None, None, 0.0, {})
-        middle = int(np.searchsorted(np.cumsum(together), together.sum() / 2))
-        changed = self.first_day + timedelta(days=int(self.starts[min(middle, len(self.starts) - 1)]))
+        changed = self.day(int(np.searchsorted(np.cumsum(together), together.sum() / 2)))
         event = max(starts, key=lambda name: float(starts[name].sum()))
         best = self.starts[[int(np.argmax(starts[event]))]]
         test, raised = self.config.events[event], self._raised() if event == "fail" else None
