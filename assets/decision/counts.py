@@ -13,7 +13,7 @@ an event that is not known                   refused, naming those that are
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, NamedTuple
@@ -89,6 +89,17 @@ class DailyCounts:
             {e: moved(t) for e, t in self.S.items()},
         )
 
+    def seen(self) -> DailyCounts:
+        """Only the events and topics that have interactions, on the same days."""
+        events = [event for event, table in self.n.items() if table.any()] or list(self.n)[:1]
+        keep = np.flatnonzero(np.any([self.n[event].any(0) for event in events], axis=0)) if events else []
+        return DailyCounts(
+            self.first_day,
+            tuple(self.topics[place] for place in keep),
+            {event: self.n[event][:, keep] for event in events},
+            {event: self.S[event][:, keep] for event in events},
+        )
+
     def digest(self) -> str:
         """Identity of the counts: equal counts have an equal one, whatever order their rows had and zeros they held."""
         return digest(self._parts())
@@ -118,17 +129,18 @@ class DailyCounts:
 EMPTY = DailyCounts(date(1970, 1, 1), (), {}, {})
 
 
-def from_rows(rows: Iterable[Mapping[str, Any]]) -> DailyCounts:
+def from_rows(rows: Iterable[Mapping[str, Any]], place: Callable[[int], str] = "row {}".format) -> DailyCounts:
     """Counts of rows {day, topic, event, n, S} of one variant; BadCounts names the first row that is none.
 
-    `day` is a date or an ISO text. Numbers may come as texts (a CSV). A missing topic is "unassigned".
+    `day` is a date or an ISO text. Numbers may come as texts (a CSV). A missing topic is "unassigned". `place` says
+    where the n-th row (from 1) stands, for messages.
     """
     found: dict[tuple[date, str, str], tuple[int, int]] = {}
     for number, row in enumerate(rows, start=1):
-        key, counts = _cell(row, number)
+        key, counts = _cell(row, number, place)
         if found.setdefault(key, counts) != counts:
             raise BadCounts(
-                f"row {number}: {key[0]}, topic {key[1]!r}, event {key[2]} came twice: {found[key]}, {counts}",
+                f"{place(number)}: {key[0]}, topic {key[1]!r}, event {key[2]} came twice: {found[key]}, {counts}",
                 expected="one row for a day, topic and event",
                 next_step="remove one of them, or add them up",
             )
@@ -141,13 +153,16 @@ def from_table(table: pa.Table) -> DailyCounts:
         return EMPTY
     table = table.select(["day", "topic", "event", "n", "S"]).combine_chunks()
     n, s = (table[name].cast(pa.float64()).to_numpy() for name in ("n", "S"))
-    days = table["day"].cast(pa.int32()).to_numpy()
+    days = table["day"].cast(pa.int32()).fill_null(0).to_numpy()
     topic, event = (_codes(table[name].fill_null("unassigned")) for name in ("topic", "event"))
-    wrong = ~((n >= 0) & (s >= 0) & (s <= n)) | ~np.isin(event.names, EVENTS)[event.codes]
+    wrong = (
+        ~((n >= 0) & (s >= 0) & (s <= n) & (n <= 2**53) & (n % 1 == 0) & (s % 1 == 0))
+        | ~np.isin(event.names, EVENTS)[event.codes]
+    )
     order = np.lexsort((event.codes, topic.codes, days))
     same = np.zeros(len(n), bool)
     same[1:] = np.all([np.diff(part[order]) == 0 for part in (days, topic.codes, event.codes)], axis=0)
-    if wrong.any() or same.any():  # the slow way names the row
+    if wrong.any() or same.any() or table["day"].null_count:  # the slow way names the row
         return from_rows(table.to_pylist())
     first, last = int(days.min()), int(days.max())
     _check_size(date.fromordinal(first + _EPOCH), date.fromordinal(last + _EPOCH), len(topic.names))
@@ -208,41 +223,47 @@ def _check_size(first: date, last: date, topics: int) -> int:
     return length
 
 
-def _cell(row: Mapping[str, Any], number: int) -> tuple[tuple[date, str, str], tuple[int, int]]:
+def _cell(
+    row: Mapping[str, Any], number: int, place: Callable[[int], str]
+) -> tuple[tuple[date, str, str], tuple[int, int]]:
     try:
         raw_day, event, n, s = row["day"], row["event"], row["n"], row["S"]
     except (KeyError, TypeError) as error:
         raise BadCounts(
-            f"row {number} has no {error}: {_shown(row)}", expected="the columns day, topic, event, n and S"
+            f"{place(number)} has no {error}: {_shown(row)}", expected="the columns day, topic, event, n and S"
         ) from None
-    day = _day(raw_day, number)
+    day = _day(raw_day)
+    if day is None:
+        raise BadCounts(f"{place(number)}: day {raw_day!r}", expected="a date such as 2026-11-03")
     if event not in EVENTS:
-        raise BadCounts(f"row {number}: event {event!r}", expected=f"one of {', '.join(EVENTS)}")
-    count, had = _count(n, "n", number), _count(s, "S", number)
-    if had > count:
+        raise BadCounts(f"{place(number)}: event {event!r}", expected=f"one of {', '.join(EVENTS)}")
+    count, had = _count(n), _count(s)
+    for name, value, received in (("n", count, n), ("S", had, s)):
+        if value is None:
+            raise BadCounts(f"{place(number)}: {name} = {received!r}", expected="a whole number, zero or more")
+    if (had or 0) > (count or 0):
         raise BadCounts(
-            f"row {number} ({day}, {event}): S = {had} of n = {count}",
+            f"{place(number)} ({day}, {event}): S = {had} of n = {count}",
             expected="S interactions that had the event, of n that could have it",
         )
     topic = row.get("topic")
-    return (day, "unassigned" if topic is None or topic == "" else str(topic), event), (count, had)
+    return (day, "unassigned" if topic is None or topic == "" else str(topic), event), (count or 0, had or 0)
 
 
-def _day(value: Any, number: int) -> date:
+def _day(value: Any) -> date | None:
     try:
         return value if type(value) is date else date.fromisoformat(str(value)[:10])
     except ValueError:
-        raise BadCounts(f"row {number}: day {value!r}", expected="a date such as 2026-11-03") from None
+        return None
 
 
-def _count(value: Any, name: str, number: int) -> int:
+def _count(value: Any) -> int | None:
     try:
         found = float(value)
     except (TypeError, ValueError):
-        found = math.nan
-    if not math.isfinite(found) or found < 0 or found != int(found) or found > 2**53:
-        raise BadCounts(f"row {number}: {name} = {value!r}", expected="a whole number, zero or more")
-    return int(found)
+        return None
+    whole = math.isfinite(found) and 0 <= found <= 2**53 and found == int(found)
+    return int(found) if whole and not isinstance(value, bool) else None
 
 
 def _shown(row: Any) -> str:
