@@ -9,10 +9,13 @@ import dagster as dg
 from assets.behavior import assets as behavior
 from assets.behavior.marts import assets as marts
 from assets.behavior.pipeline import BehaviorData
+from assets.decision import assets as deciding
+from assets.decision.pipeline import Decision
 from assets.knowledge import assets as knowledge
 from assets.knowledge.pipeline import FastHand
-from orchestration import assembly, assembly_behavior, jobs, partitions, schedules, sensors
+from orchestration import assembly, assembly_behavior, assembly_decision, jobs, partitions, schedules, sensors
 from orchestration.config import load
+from orchestration.decision_sensors import behavior_shifted, evidence_due
 from orchestration.landing_sensor import interactions_landed
 from orchestration.settings import Settings
 
@@ -22,22 +25,28 @@ def build(
     hand: FastHand | None = None,
     data: BehaviorData | None = None,
     project: marts.Project | None = None,
+    decision: Decision | None = None,
 ) -> dg.Definitions:
-    """All definitions for these settings; `hand`, `data` and `project` stand in for what is configured."""
+    """All definitions for these settings; `hand`, `data`, `project` and `decision` stand in for what is configured."""
     fast, logs, built = _fast(settings), *_slow(settings, project or assembly_behavior.project(settings))
+    data = data or assembly_behavior.behavior_data(settings)
     resources = {
         "fast_hand": hand or assembly.fast_hand(settings),
-        "behavior_data": data or assembly_behavior.behavior_data(settings),
+        "behavior_data": data,
+        "decision": decision or assembly_decision.decision(settings, data),
         "dbt": assembly_behavior.dbt(),
     }
     sync, reconcile = jobs.sync(), jobs.reconcile()
     ingest, rebuild, report = jobs.ingest(), jobs.rebuild(), jobs.report(marts.report_keys(built))
+    decide, finetune = jobs.decide(), jobs.finetune()
     return dg.Definitions(
-        assets=[*fast, *logs, *built],
-        jobs=[sync, reconcile, ingest, rebuild, report, jobs.maintain],
+        assets=[*fast, *logs, *built, *_decision(settings)],
+        jobs=[sync, reconcile, ingest, rebuild, report, decide, finetune, jobs.maintain],
         sensors=[
             sensors.content_changed(settings, sync),
             interactions_landed(settings, ingest, rebuild, report),
+            evidence_due(settings, decide),
+            behavior_shifted(settings, finetune),
         ],
         schedules=schedules.build(settings, reconcile, rebuild),
         resources=resources,
@@ -56,6 +65,11 @@ def _fast(settings: Settings) -> Sequence[Any]:
     return knowledge.build(partitions.slices(settings), policy, settings.index.engine)
 
 
+def _decision(settings: Settings) -> Sequence[Any]:
+    policy = deciding.Policy(retries=settings.automation.retries, retry_seconds=settings.automation.retry_seconds)
+    return deciding.build(partitions.variants(settings), policy)
+
+
 def _slow(settings: Settings, project: marts.Project) -> tuple[Sequence[Any], Sequence[Any]]:
     """From landed files to attributions, and the marts."""
     policy = behavior.Policy(
@@ -67,7 +81,7 @@ def _slow(settings: Settings, project: marts.Project) -> tuple[Sequence[Any], Se
     )
     days = partitions.days(settings)
     table = assembly_behavior.log_table(settings)
-    logs = marts.logs(f"{table.schema}.{table.table}", table.model) if table else []
+    logs = marts.logs(table.schema, table.table, table.model) if table else []
     return behavior.build(days, policy, logs), marts.build(days, policy, project)
 
 

@@ -166,7 +166,7 @@ class MappingModel:
             ) from error
 
     def _checked(self, shown: Mapping[str, str]) -> tuple[str, ...]:
-        wrong = list(_differences(shown))
+        wrong = list(differences(shown))
         if wrong:
             raise EngineError(
                 f"The mapping model {self._table.model} does not show the interactions contract: {'; '.join(wrong)}",
@@ -176,7 +176,7 @@ class MappingModel:
         return tuple(name for name in COLUMNS if name in shown)
 
 
-def _differences(shown: Mapping[str, str]) -> Iterator[str]:
+def differences(shown: Mapping[str, str]) -> Iterator[str]:
     """What a view lacks of the contract, or shows in another type."""
     for name, kind in COLUMNS.items():
         if name not in shown:

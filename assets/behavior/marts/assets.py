@@ -47,10 +47,10 @@ def build(days: dg.PartitionsDefinition, policy: Policy, project: Project) -> Se
     return [*_models(days, policy, project), _gaps(policy)]
 
 
-def logs(table: str, model: str) -> list[dg.AssetSpec]:
+def logs(schema: str, table: str, model: str) -> list[dg.AssetSpec]:
     """A team's own log table, and the view of it that landing reads: not made in this graph, shown for the lineage."""
     own = dg.AssetSpec(
-        dg.AssetKey(["warehouse", *table.split(".")]),
+        dg.AssetKey(["warehouse", schema, table]),
         group_name=LOGS_GROUP,
         kinds={"table"},
         description="Logs that lie in the warehouse already ([warehouse.logs] of twohands.toml).",
