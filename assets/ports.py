@@ -361,12 +361,16 @@ class Ledger(Protocol):
         until: datetime | None = None,
         variant: str | None = None,
     ) -> list[Entry]:
-        """Entries of these kinds (none: of all), `since` <= at < `until`, of a variant (None: of all), in order of
-        time; of one moment in order of their ids."""
+        """Entries of these kinds (none: of all), `since` <= at < `until`, of a variant (None: of all), in the order in
+        which they were appended: that of time, but for a clock that went back."""
         ...
 
     def get(self, id: str) -> Entry | None:
         """The entry with this id, or None."""
+        ...
+
+    def maintain(self) -> Mapping[str, int]:
+        """Joins entries of months that are over; returns counts. Nothing that is read changes."""
         ...
 
 
@@ -418,4 +422,16 @@ class Warehouse(Protocol):
 
     def gaps(self) -> pa.Table:
         """The rows of knowledge_gaps, worst first."""
+        ...
+
+    def candidates(self, days: Sequence[date] | None = None) -> pa.Table:
+        """The rows of training_candidates, by day and id; of all days where none are named."""
+        ...
+
+    def candidates_count(self, days: Sequence[date] | None = None) -> pa.Table:
+        """How many candidates there are: variant, topic, source, n."""
+        ...
+
+    def release_days(self, days: Sequence[date]) -> pa.Table:
+        """How many interactions each release answered: variant, day, release_id, n."""
         ...

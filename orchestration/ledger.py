@@ -1,13 +1,15 @@
 """The ledger over the lake: one small file for each entry, and one for all entries of a month that is over.
 
-    ledger/2026-11/20261105T120301.123456Z-verdict-<hash of the id>.json    an entry, never changed
-    ledger/2026-10/closed.parquet                                           all entries of a month, after `maintain`
+    ledger/2026-11/20261105T120301.123456Z-<number>-verdict-<hash of the id>.json    an entry, never changed
+    ledger/2026-10/closed.parquet                                    all entries of a month, after `maintain`
 
-A file is named by its entry's time, kind and id, so that most questions are answered without opening it. Appending
-looks for the id under a lock, in every month: the clock may have gone back, or a month have ended, since the id was
-first used. A month's own files are removed one `maintain` after the one that put them into the closed file. Readers
-never see an entry twice (what is in the closed file is not read again from its own), and a kill anywhere, or a reader
-that lists the folder meanwhile, loses none.
+A file is named by its entry's time, number, kind and id, so that most questions are answered without opening it.
+Appending looks for the id under a lock, in every month: the clock may have gone back, or a month have ended, since the
+id was first used. The number counts up whatever the clock says: it is the order of entries.
+
+A month's own files are removed one `maintain` after the one that put them into the closed file. Readers never see an
+entry twice (what is in the closed file is not read again from its own), and a kill anywhere, or a reader that lists the
+folder meanwhile, loses none.
 
 Between machines that share an object store it is Dagster's pool that keeps writers apart (`Lake.lock`).
 """
@@ -19,8 +21,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from assets.decision.ledger import BadEntry, Entry, Kind, damaged
 from assets.errors import CorruptState, EngineBusy
@@ -31,8 +35,16 @@ FOLDER = "ledger"
 CLOSED = "closed.parquet"
 LOCK_SECONDS = 30.0
 ATTEMPTS = 5  # of reading while another process tidies up
-_NAME = re.compile(r"(?P<at>\d{8}T\d{6}\.\d{6}Z)-(?P<kind>[a-z]+)-(?P<key>[0-9a-f]{32})\.json")
-_SCHEMA = pa.schema([("id", pa.string()), ("at", pa.string()), ("kind", pa.string()), ("text", pa.string())])
+_NAME = re.compile(r"(?P<at>\d{8}T\d{6}\.\d{6}Z)-(?P<number>\d{9})-(?P<kind>[a-z]+)-(?P<key>[0-9a-f]{32})\.json")
+_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("number", pa.int64()),
+        ("at", pa.string()),
+        ("kind", pa.string()),
+        ("text", pa.string()),
+    ]
+)
 
 
 class _Gone(Exception):
@@ -45,8 +57,16 @@ class _Small:
 
     name: str
     at: str
+    number: int
     kind: str
     key: str
+
+
+class _Row(NamedTuple):
+    """An entry and its number."""
+
+    number: int
+    entry: Entry
 
 
 @dataclass(slots=True)
@@ -66,9 +86,10 @@ class LakeLedger:
     def append(self, entry: Entry) -> bool:
         """Adds an entry; False when its id is there already."""
         with self._locked():
-            if self._has(entry.id):
+            number = self._next_number(entry.id)
+            if number is None:
                 return False
-            self._lake.write_text(_name(entry), entry.text())
+            self._lake.write_text(_name(entry, number), entry.text())
             return True
 
     def entries(
@@ -79,13 +100,13 @@ class LakeLedger:
         until: datetime | None = None,
         variant: str | None = None,
     ) -> list[Entry]:
-        """Entries in order of time; months that are not asked for are not opened."""
+        """Entries in the order in which they were appended; months that are not asked for are not opened."""
         wanted = _Wanted(
             frozenset(map(str, kinds or Kind)), _moment(since) if since else "", _moment(until) if until else "~"
         )
         for _ in range(ATTEMPTS):
             try:
-                found = [entry for month, files in self._months().items() for entry in self._read(month, files, wanted)]
+                found = [row for month, files in self._months().items() for row in self._read(month, files, wanted)]
                 break
             except _Gone:
                 continue
@@ -95,8 +116,8 @@ class LakeLedger:
                 expected="one `maintain` at a time",
                 next_step="run this again",
             )
-        chosen = (entry for entry in found if variant is None or entry.variant == variant)
-        return sorted(chosen, key=lambda entry: (entry.at, entry.id))
+        found.sort(key=lambda row: row.number)
+        return [row.entry for row in found if variant is None or row.entry.variant == variant]
 
     def get(self, id: str) -> Entry | None:
         """The entry with this id, or None."""
@@ -104,7 +125,7 @@ class LakeLedger:
         for files in self._months().values():
             for small in files.small:
                 if small.key == key and (text := self._text(small)) is not None:
-                    return _parsed(text, small.name)
+                    return _parsed(text, small)
         for files in self._months().values():  # listed again: what was in its own file may have moved meanwhile
             table = self._closed(files.closed)
             row = table["id"].index(id).as_py()
@@ -123,7 +144,7 @@ class LakeLedger:
                 removed += len(done)
                 fresh = [small for small in files.small if small.key not in held]
                 if fresh and month < this_month:
-                    whole = held | {small.key: self._entry(small) for small in fresh}
+                    whole = held | {small.key: self._row(small) for small in fresh}
                     self._lake.write(f"{FOLDER}/{month}/{CLOSED}", _table(whole.values()))
                     closed += len(fresh)
         return {"ledger_entries_closed": closed, "ledger_files_removed": removed}
@@ -135,11 +156,19 @@ class LakeLedger:
         with self._lake.lock(FOLDER, LOCK_SECONDS):
             yield
 
-    def _has(self, id: str) -> bool:
-        key, months = _key(id), self._months()
-        if any(small.key == key for files in months.values() for small in files.small):
-            return True
-        return any(self._closed(files.closed, ["id"])["id"].index(id).as_py() >= 0 for files in months.values())
+    def _next_number(self, id: str) -> int | None:
+        """The number of the next entry; None where this id is there already."""
+        key, months, newest = _key(id), self._months().values(), 0
+        for small in (small for files in months for small in files.small):
+            if small.key == key:
+                return None
+            newest = max(newest, small.number)
+        for files in months:
+            table = self._closed(files.closed, ["id", "number"])
+            if table["id"].index(id).as_py() >= 0:
+                return None
+            newest = max(newest, table["number"][-1].as_py() if len(table) else 0)
+        return newest + 1
 
     def _months(self) -> dict[str, _Month]:
         """Files by month, in order of time; CorruptState names a file that nobody here wrote."""
@@ -151,30 +180,32 @@ class LakeLedger:
             files = found.setdefault(month, _Month(None, []))
             match = _NAME.fullmatch(file)
             if match:
-                files.small.append(_Small(name, match["at"], match["kind"], match["key"]))
+                files.small.append(_Small(name, match["at"], int(match["number"]), match["kind"], match["key"]))
             elif file == CLOSED:
                 files.closed = name
             else:
                 raise damaged(name, "no entry is named like this")
         return found
 
-    def _read(self, month: str, files: _Month, wanted: _Wanted) -> Iterator[Entry]:
+    def _read(self, month: str, files: _Month, wanted: _Wanted) -> Iterator[_Row]:
         if not wanted.has_month(month):
             return
         table = self._closed(files.closed)
         held = {_key(id) for id in table["id"].to_pylist()} if files.small else set()
-        for at, kind, text in zip(*(table[name].to_pylist() for name in ("at", "kind", "text")), strict=True):
+        chosen = wanted.of(table)
+        columns = (chosen[name].to_pylist() for name in ("number", "at", "kind", "text"))
+        for number, at, kind, text in zip(*columns, strict=True):
             if wanted.has(at, kind):
-                yield Entry.parse(text, files.closed or "")
+                yield _Row(number, Entry.parse(text, files.closed or ""))
         for small in files.small:
             if small.key not in held and wanted.has(small.at, small.kind):
-                yield self._entry(small)
+                yield self._row(small)
 
-    def _entry(self, small: _Small) -> Entry:
+    def _row(self, small: _Small) -> _Row:
         text = self._text(small)
         if text is None:
             raise _Gone
-        return _parsed(text, small.name)
+        return _Row(small.number, _parsed(text, small))
 
     def _text(self, small: _Small) -> str | None:
         try:
@@ -195,9 +226,11 @@ class LakeLedger:
             raise damaged(name, f"its columns are {', '.join(table.column_names)}")
         return table
 
-    def _parsed_closed(self, files: _Month) -> dict[str, Entry]:
-        entries = [Entry.parse(text, files.closed or "") for text in self._closed(files.closed)["text"].to_pylist()]
-        return {_key(entry.id): entry for entry in entries}
+    def _parsed_closed(self, files: _Month) -> dict[str, _Row]:
+        table = self._closed(files.closed)
+        rows = zip(table["number"].to_pylist(), table["text"].to_pylist(), strict=True)
+        found = (_Row(number, Entry.parse(text, files.closed or "")) for number, text in rows)
+        return {_key(row.entry.id): row for row in found}
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +244,11 @@ class _Wanted:
     def has_month(self, month: str) -> bool:
         compact = month.replace("-", "")
         return self.since[:6] <= compact and f"{compact}01T000000.000000Z" < self.until
+
+    def of(self, table: pa.Table) -> pa.Table:
+        """The rows of these kinds."""
+        kinds = pc.SetLookupOptions(pa.array(sorted(self.kinds)))
+        return table.filter(pc.call_function("is_in", [table["kind"]], kinds))
 
     def has(self, at: str, kind: str) -> bool:
         return kind in self.kinds and self.since <= at < self.until
@@ -233,20 +271,27 @@ def _month(at: datetime) -> str:
     return f"{utc.year:04d}-{utc.month:02d}"
 
 
-def _name(entry: Entry) -> str:
-    return f"{FOLDER}/{_month(entry.at)}/{_moment(entry.at)}-{entry.kind}-{_key(entry.id)}.json"
+def _name(entry: Entry, number: int) -> str:
+    return f"{FOLDER}/{_month(entry.at)}/{_moment(entry.at)}-{number:09d}-{entry.kind}-{_key(entry.id)}.json"
 
 
-def _parsed(text: str, name: str) -> Entry:
-    entry = Entry.parse(text, name)
-    if _name(entry) != name:
-        raise damaged(name, f"it holds the entry {entry.id} of {entry.at}, which is another file's")
+def _parsed(text: str, small: _Small) -> Entry:
+    entry = Entry.parse(text, small.name)
+    if _name(entry, small.number) != small.name:
+        raise damaged(small.name, f"it holds the entry {entry.id} of {entry.at}, which is another file's")
     return entry
 
 
-def _table(entries: Iterable[Entry]) -> pa.Table:
-    rows = [
-        {"id": entry.id, "at": _moment(entry.at), "kind": str(entry.kind), "text": entry.text()}
-        for entry in sorted(entries, key=lambda entry: (entry.at, entry.id))
+def _table(rows: Iterable[_Row]) -> pa.Table:
+    """All of a month, in order: the last row has the greatest number."""
+    listed = [
+        {
+            "id": entry.id,
+            "number": number,
+            "at": _moment(entry.at),
+            "kind": str(entry.kind),
+            "text": entry.text(),
+        }
+        for number, entry in sorted(rows, key=lambda row: row.number)
     ]
-    return pa.Table.from_pylist(rows, schema=_SCHEMA)
+    return pa.Table.from_pylist(listed, schema=_SCHEMA)
