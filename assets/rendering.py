@@ -24,15 +24,20 @@ Metadata = dict[str, int | float | str | Markdown]
 
 def picture(title: str, draw: Callable[[Any], None]) -> Markdown:
     """A small PNG inside Markdown; `draw` gets the axes."""
+    return Markdown(f"![{title}](data:image/png;base64,{base64.b64encode(png(title, draw)).decode()})")
+
+
+def png(title: str, draw: Callable[[Any], None], size: tuple[float, float] = (5, 2.4)) -> bytes:
+    """A PNG; `draw` gets the axes, `size` is in inches at 110 dots each."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5, 2.4), dpi=110, layout="constrained")
+    figure = Figure(figsize=size, dpi=110, layout="constrained")
     axes = figure.subplots()
     axes.set_title(title, fontsize=10)
     draw(axes)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return Markdown(f"![{title}](data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()})")
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
 
 
 def bullets(items: Sequence[str]) -> Markdown:
