@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from assets.behavior.pipeline import BehaviorData
 from assets.decision.config import ShiftConfig
+from assets.decision.measuring import FromWarehouse
+from assets.decision.pipeline import Decision
 from assets.decision.policy import Rules
-from orchestration.settings import DecisionSettings
+from orchestration.ledger import LakeLedger
+from orchestration.settings import DecisionSettings, Settings
 
 
 def shift_config(settings: DecisionSettings) -> ShiftConfig:
@@ -26,4 +30,18 @@ def rules(settings: DecisionSettings) -> Rules:
         finetune_hours=settings.finetune_hours,
         value_per_failure=settings.value_per_failure,
         payback_days=settings.payback_days,
+    )
+
+
+def decision(settings: Settings, data: BehaviorData) -> Decision:
+    """What stands between the hands, over the slow hand's data."""
+    variants = settings.variants
+    return Decision(
+        lake=data.lake,
+        ledger=LakeLedger(data.lake),
+        variants=tuple(variants),
+        config=lambda variant: shift_config(variants[variant]),
+        rules=lambda variant: rules(variants[variant]),
+        measured=FromWarehouse(data.warehouse),
+        close_after_days=settings.behavior.close_after_days,
     )

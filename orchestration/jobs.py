@@ -7,6 +7,7 @@ import dagster as dg
 
 from assets.behavior.assets import GROUP as BEHAVIOR
 from assets.behavior.assets import LANDING
+from assets.decision.assets import EVIDENCE, FINETUNE, VERDICT
 from assets.knowledge.assets import GROUP
 from assets.knowledge.pipeline import FastHand
 
@@ -67,6 +68,29 @@ def report(keys: Sequence[dg.AssetKey]) -> Any:
         dg.AssetSelection.assets(*keys),
         description="The models over all days and the corpus report, from the days as they are; rebuilds no day. "
         "Requested when a run ended before it came to them.",
+        executor_def=dg.in_process_executor,
+        tags={"twohands/hand": "slow"},
+    )
+
+
+def decide() -> Any:
+    """Evidence and verdict of a variant: seconds, and no money."""
+    return dg.define_asset_job(
+        "decide",
+        dg.AssetSelection.assets(EVIDENCE, VERDICT),
+        description="Reads the evidence of a variant and draws the verdict. Starts nothing. With the run tag "
+        "twohands/approve=yes (or no) it records your answer to the newest verdict first.",
+        executor_def=dg.in_process_executor,
+        tags={"twohands/hand": "decision"},
+    )
+
+
+def finetune() -> Any:
+    """The fine-tune of a variant. Requested by the sensor `behavior_shifted` once for each verdict."""
+    return dg.define_asset_job(
+        "finetune",
+        dg.AssetSelection.groups(FINETUNE),
+        description="What a verdict starts: its training candidates, frozen. By hand it needs run config: force, why.",
         executor_def=dg.in_process_executor,
         tags={"twohands/hand": "slow"},
     )

@@ -14,6 +14,11 @@ def slices(settings: Settings) -> dg.StaticPartitionsDefinition:
     return dg.StaticPartitionsDefinition([spec.name for spec in settings.slices()])
 
 
+def variants(settings: Settings) -> dg.StaticPartitionsDefinition:
+    """One partition for each variant of twohands.toml: a manner that is served over the one index."""
+    return dg.StaticPartitionsDefinition(list(settings.variants))
+
+
 def days(settings: Settings) -> dg.DailyPartitionsDefinition:
     """One partition for each event day (UTC) from `behavior.first_day` to today, today included."""
     first = datetime.combine(settings.behavior.first_day, datetime.min.time(), UTC)

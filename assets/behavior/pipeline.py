@@ -17,7 +17,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
 
-from assets.behavior import attribution, days, gaps, reference
+from assets.behavior import attribution, days, frozen, gaps, reference
 from assets.behavior.attribution import History
 from assets.behavior.days import DayReport
 from assets.behavior.landing.folder import IngestReport, Landing
@@ -192,6 +192,11 @@ class BehaviorData:
             rows = self.warehouse.gaps()
             self._note(report=self.report_note().models)
         return gaps.report(rows, limit)
+
+    def freeze(self, variant: str, first: date, last: date, request: str) -> frozen.Frozen:
+        """The training candidates of these days, kept for one fine-tune."""
+        rows = self.warehouse.candidates(span(first, last))
+        return frozen.freeze(self.lake, rows, variant=variant, request=request, first=first, last=last)
 
     # ------------------------------------------------------------------------------------------------ looking
 

@@ -84,7 +84,7 @@ class Finetunes:
             return self._claim(variant, cause, day, request.id, resumed=not added)
 
     def approve(self, variant: str, by: str, why: str = "", *, granted: bool = True) -> str:
-        """Records a person's yes or no to the newest verdict, and returns its id. GateRefused where nothing is asked."""
+        """Records a person's yes or no to the newest verdict; returns its id. GateRefused where nothing is asked."""
         found = self.verdict(variant)
         if found is None or found[1].action not in (Action.PROPOSE, Action.FINETUNE):
             said = found[1].sentence if found else "There is no verdict yet."
@@ -123,3 +123,8 @@ class Finetunes:
         """Records how a run of a request ended."""
         fact = Finished(request=claim.request, run=run, outcome=outcome, detail=detail, released=released)
         self._ledger.append(fact.entry(at=datetime.now(UTC), variant=claim.variant))
+
+    def note_failed(self, variant: str, request: str, run: str, detail: str) -> None:
+        """Records that the run of a request died without recording it itself."""
+        fact = Finished(request=request, run=run, outcome="failed", detail=detail)
+        self._ledger.append(fact.entry(at=datetime.now(UTC), variant=variant))

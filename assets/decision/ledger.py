@@ -250,6 +250,7 @@ class Request(Fact):
     cause: str
     run_key: str
     by: str
+    day: str  # the last day of the evidence that this consumes
 
     def key(self) -> str:
         """The cause: whoever appends this first has the fine-tune, and nobody else ever gets it."""

@@ -28,7 +28,7 @@ import pyarrow.compute
 
 from assets.behavior.pipeline import BUILT
 from assets.decision import baselines, shift
-from assets.decision.acting import Finetunes, locked
+from assets.decision.acting import Claim, Finetunes, locked
 from assets.decision.baselines import Contract
 from assets.decision.config import ShiftConfig, restated
 from assets.decision.counts import EMPTY, DailyCounts, from_table
@@ -45,6 +45,7 @@ HARM = frozenset({"fail", "schema_bad"})  # what a new release may not do more o
 _LOOK_BACK = 13  # days before the first monitored one whose knowledge failures still count
 _TOPICS = 20  # named in a record
 _TRIES = 3
+_JUDGED = "decision/judged"  # the stamp of the newest verdict, noted as its last act
 _OPEN = (Action.FINETUNE, Action.PROPOSE, Action.BLOCKED)
 
 
@@ -64,6 +65,17 @@ class Made:
     record: Record | None
     verdict: Verdict
     retracted: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A verdict of the past."""
+
+    id: str
+    day: str
+    action: str
+    sentence: str
+    retracted: str
 
 
 class Decision:
@@ -95,8 +107,7 @@ class Decision:
 
     def snapshot(self, variant: str) -> DailyCounts:
         """Counts of the closed days of a variant."""
-        last = self._today() - timedelta(days=self._closing)
-        latest = self.store.latest(variant)
+        last, latest = self.closed(), self.store.latest(variant)
         last = max(last, latest.day) if latest else last
         for _ in range(_TRIES):
             stamp = self.lake.read_text(BUILT)
@@ -109,6 +120,10 @@ class Decision:
             next_step="wait for the backfill to end, and run this again",
         )
 
+    def closed(self) -> date:
+        """The newest closed day."""
+        return self._today() - timedelta(days=self._closing)
+
     def _daily(self, last: date) -> Iterator[pa.Table]:
         for name in self.lake.names("behavior/daily"):
             if date.fromisoformat(name.split("/")[2].removeprefix("day=")) <= last:
@@ -116,12 +131,17 @@ class Decision:
                 if table is not None:
                     yield table
 
+    def overdue(self, variant: str) -> str:
+        """The stamp of what the newest verdict has not seen; empty where it has seen all."""
+        stamp = self.stamp(variant)
+        return "" if self.lake.read_text(f"{_JUDGED}/{variant}") == stamp else stamp
+
     def stamp(self, variant: str) -> str:
         """Changes whenever an observation might: cheap, for sensors."""
         return digest(
             [
                 self.lake.read_text(BUILT) or "",
-                str(self._today() - timedelta(days=self._closing)),
+                str(self.closed()),
                 self.config(variant).digest,
                 repr(self.rules(variant)),
                 repr(self._release(variant)),
@@ -242,6 +262,7 @@ class Decision:
         A verdict that asked for money, was not acted on and does not hold on the corrected history is retracted.
         """
         with locked(self.lake, variant):
+            stamp = self.stamp(variant)
             counts, rules, config = self.snapshot(variant), self.rules(variant), self.config(variant)
             record = self._observe(variant, counts)
             contract = self.store.contract(variant)
@@ -259,6 +280,7 @@ class Decision:
             )
             taken_back = self._retract(variant, fact, record, now.fired)
             self.ledger.append(fact.entry(at=datetime.now(UTC), variant=variant))
+            self.lake.write_text(f"{_JUDGED}/{variant}", stamp)
             return Made(fact.id(variant), record, verdict, taken_back)
 
     def _retract(self, variant: str, fact: Decided, record: Record | None, fired: date | None) -> str:
@@ -273,6 +295,23 @@ class Decision:
         why = f"after {record.restatements} corrections of closed days: {fact.sentence}" if record else fact.sentence
         self.ledger.append(Retraction(verdict=id, why=why).entry(at=datetime.now(UTC), variant=variant))
         return id
+
+    # ------------------------------------------------------------------------------------------------ looking
+
+    def history(self, variant: str, limit: int = 30) -> list[Said]:
+        """Verdicts, newest first, each with why it was retracted, if it was."""
+        entries = self.ledger.entries([Kind.VERDICT, Kind.RETRACTION], variant=variant)
+        why = {e.data["verdict"]: str(e.data["why"]) for e in entries if e.kind is Kind.RETRACTION}
+        said = [
+            Said(e.id, str(e.data["evidence"].get("day")), e.data["action"], e.data["sentence"], why.get(e.id, ""))
+            for e in entries
+            if e.kind is Kind.VERDICT
+        ]
+        return said[::-1][:limit]
+
+    def force(self, variant: str, why: str, by: str, run: str) -> Claim:
+        """A fine-tune that no verdict asks for: recorded as an override, and claimed."""
+        return self.finetunes.override(variant, self.snapshot(variant).last_day, why, by, run)
 
 
 @dataclass(frozen=True, slots=True)

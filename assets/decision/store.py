@@ -12,8 +12,11 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
+import numpy as np
+
 from assets.decision import baselines
 from assets.decision.baselines import Contract
+from assets.decision.shift import Evidence, Reading
 from assets.errors import CorruptState
 from assets.fingerprints import sha256_text
 from assets.ports import Lake
@@ -71,6 +74,15 @@ class Record:
     def labels_moved(self) -> date | None:
         """The first day on which the watch of the labelled share reached the threshold of an unrevised history."""
         return self._crossed(self.labels)
+
+    def as_evidence(self) -> Evidence:
+        """The trajectory as the test gave it, as far as it is kept."""
+        parts = {event: np.array(values) for event, values in self.by_event.items()}
+        return Evidence(self.since, np.array(self.total), parts, np.array(self.labels), self.threshold)
+
+    def as_reading(self) -> Reading:
+        """What the newest day says beyond M."""
+        return Reading(self.shares, self.changed, self.event, self.size, self.topics)
 
     def _crossed(self, series: tuple[float, ...]) -> date | None:
         reached = (n for n, value in enumerate(series) if value >= self.threshold)

@@ -281,6 +281,11 @@ class Warehouse:
         with self.locked():
             return warehouse_marts.candidates_count(self.engine, days)
 
+    def release_days(self, days: Sequence[date]) -> pa.Table:
+        """Interactions by variant, day and release (schema warehouse_marts.RELEASES), where they name one."""
+        with self.locked():
+            return warehouse_marts.release_days(self.engine, days)
+
     # ---------------------------------------------------------------------------------------------- inside
 
     def _settings(self) -> dict[str, str]:

@@ -47,6 +47,8 @@ CANDIDATES = pa.schema(
 )
 COUNTS = pa.schema([("variant", pa.string()), ("topic", pa.string()), ("source", pa.string()), ("n", pa.int64())])
 
+RELEASES = pa.schema([("variant", pa.string()), ("day", pa.date32()), ("release_id", pa.string()), ("n", pa.int64())])
+
 
 class Engine(Protocol):
     """What differs between the warehouses."""
@@ -110,6 +112,15 @@ def candidates_count(engine: Engine, days: Sequence[date] | None) -> pa.Table:
     names = ", ".join(keys)
     sql = f"select {names}, count(*) as n from {relation} where {condition(days)} group by {names}"  # noqa: S608
     return engine.query(sql, COUNTS).sort_by([(key, "ascending") for key in keys])
+
+
+def release_days(engine: Engine, days: Sequence[date]) -> pa.Table:
+    """Interactions by variant, day and release."""
+    keys, relation = ("variant", "day", "release_id"), engine.relation("int_outcomes")
+    names = ", ".join(keys)
+    where = f"{condition(days)} and release_id is not null"
+    sql = f"select {names}, count(*) as n from {relation} where {where} group by {names}"  # noqa: S608
+    return engine.query(sql, RELEASES).sort_by([(key, "ascending") for key in keys])
 
 
 def built_days(engine: Engine) -> set[date]:
