@@ -7,7 +7,7 @@ PORT   ?= 3000
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench reset edit-sample undo-edit-sample setup clean
+.PHONY: help run test lint bench bench-shift reset edit-sample undo-edit-sample setup clean
 
 help:                ## This list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -27,8 +27,12 @@ lint: $(STAMP)       ## ruff, pyright, import-linter.
 
 bench: $(STAMP)      ## Benchmarks beside their peers; see benchmarks/README.md.
 	@$(BIN)/pip install -q -c constraints.txt -e '.[bench]'
-	@for file in benchmarks/*/bench_*.py; do \
+	@for file in $(filter-out benchmarks/shift/%,$(wildcard benchmarks/*/bench_*.py)); do \
 	  module=$$(echo "$${file%.py}" | tr / .); echo "== $$module" && $(BIN)/python -m "$$module" || exit 1; done
+
+bench-shift: $(STAMP)  ## When must the slow hand move: our test, its peers, an oracle. Over an hour; QUICK=1 takes minutes.
+	@$(BIN)/pip install -q -c constraints.txt -e '.[bench]'
+	@$(BIN)/python -W ignore -m benchmarks.shift.bench_shift $(if $(QUICK),--quick)
 
 edit-sample: $(STAMP)       ## One later day of edits to the sample handbook: watch the sensor pick it up.
 	@$(BIN)/python sample/edit_sample.py

@@ -3,8 +3,8 @@
 For each source of `real_texts.py` there are three: `NAME` (people come to want the other form), `NAME twin` (the same
 without that change) and `NAME content` (knowledge failures rise instead, for good). Topics have the shares that they
 have in the data. Of the labelled answers .15 are corrected for their manner (topics differ, sd .4 on the logit scale)
-and .08 for what they say; the change raises the first by .8 on the logit scale, or the second to .25. Of the failures .7
-come with the correction, the others with a thumb alone, which tells attribution nothing. Texts are drawn with
+and .08 for what they say; the change raises the first by .8 on the logit scale, or the second to .25. Of the failures
+.7 come with the correction, the others with a thumb alone, which tells attribution nothing. Texts are drawn with
 replacement from some hundred of each source. Thresholds of style and edit are those of the reference days, by the rules
 of `assets.behavior.reference`. Attribution's errors are in the counts, the reference's too.
 """
@@ -50,6 +50,11 @@ def make(name: str, seed: int, *, per_day: float = 100, shifted: bool = True) ->
     source = _source(name.removesuffix(kind))
     rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
     return _Made(name, seed, per_day, source, rng, kind == "" and shifted, kind == FACTS).stream(kind == "")
+
+
+def leaks() -> dict[str, float]:
+    """Share of each source's knowledge failures with a correction that attribution takes for behavior."""
+    return {name: float(_source(name).pools[CONTENT].behavior.mean()) for name in available()[0]}
 
 
 @lru_cache(maxsize=8)

@@ -17,17 +17,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from assets.decision.policy import Rules
 from benchmarks.shift.streams import Array, Stream
+
+RULES = Rules()
 
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """`gpu_hour` is the default budget's; the other two are the benchmark's: half a minute of a person's time for an
-    answer that has to be mended, and an evening of one GPU."""
+    """Those of the default [decision]. Only how many spoiled answers a fine-tune is worth decides who wins."""
 
-    gpu_hour: float = 4.0
-    gpu_hours: float = 8.0
-    failure: float = 0.25
+    gpu_hour: float = RULES.per_gpu_hour
+    gpu_hours: float = RULES.finetune_hours
+    failure: float = RULES.value_per_failure
 
     @property
     def fine_tune(self) -> float:
