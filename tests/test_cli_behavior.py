@@ -11,6 +11,7 @@ import pytest
 from orchestration.assembly import fast_hand
 from orchestration.config import load
 from tests.test_cli import Project
+from tests.warehouse.team import Team
 
 DAY = (datetime.now(UTC) - timedelta(days=5)).date()
 
@@ -170,3 +171,43 @@ def test_ingest_names_files_that_it_may_not_read(project, built, tmp_path):
         assert "link.jsonl was not read" in project.run("ingest")[2]
     finally:
         link.unlink()
+
+
+LOGS = '[warehouse.logs]\nschema_name = "logs"\ntable = "chat_logs"\n'
+
+
+def test_ingest_of_all_days_wants_logs_in_the_warehouse(project, tmp_path):
+    code, _, err = project.run("ingest", "--all-days")
+    assert (code, "with [warehouse.logs] set" in err) == (2, True)
+
+
+def test_ingest_goes_on_with_files_and_fails_for_logs_that_are_not_there(tmp_path):
+    made = Project(tmp_path)
+    made.configure('[behavior]\nlanding = "landing"\n' + LOGS)
+    (made.folder / "landing").mkdir()
+    (made.folder / "landing" / "a.jsonl").write_text(json.dumps(event(1)) + "\n")
+    code, out, err = made.run("ingest", "--json")
+    said = json.loads(out)
+    assert (code, said["accepted"], said["days"]) == (1, 1, [str(DAY)])
+    assert "there is no table logs.chat_logs" in said["refused"]["the warehouse's log table"]
+    assert "the warehouse's log table was not read: warehouse.logs: there is no table" in err
+    code, _, err = made.run("backfill", "--days", str(DAY))
+    assert (code, "there is no table logs.chat_logs" in err) == (1, True)
+
+
+def test_logs_in_the_warehouse_from_the_command_line(tmp_path):
+    made, old = Project(tmp_path), DAY - timedelta(days=60)
+    made.configure(LOGS)
+    (made.folder / ".twohands").mkdir()
+    team = Team.__new__(Team)
+    team.home, team.server = made.folder / ".twohands", None
+    team.create()
+    team.fill([event(1), event(2, feedback="up"), event(3, id="old", occurred_at=f"{old}T09:00:00Z")])
+    assert made.json("ingest")["days"] == [str(DAY)]
+    assert made.json("ingest", "--all-days")["days"] == [str(old), str(DAY)]
+    assert made.json("backfill", "--days", str(DAY))["interactions"] == 2
+    code, out, _ = made.run("daily")
+    assert (code, {json.loads(line)["event"] for line in out.splitlines()} >= {"labelled"}) == (0, True)
+    team.sql("update logs.chat_logs set thumb = -1 where request_id = 'old'")
+    assert made.json("ingest")["days"] == [str(old)]  # built never
+    assert made.json("backfill", "--days", str(old))["failures"] == {"unclear": 1}

@@ -8,6 +8,7 @@ from assets.errors import ConfigError
 from orchestration.config import load
 
 ROOT = Path(__file__).resolve().parent.parent
+LOGS = '[sources.a]\nurl = "x"\n[warehouse.logs]\n'
 
 
 @pytest.fixture
@@ -49,6 +50,12 @@ def test_smallest_file_gets_every_default(write, tmp_path):
         ('[sources.a]\nurl = "x"\n[index]\ngolden = "no.jsonl"\n', "index.golden: received 'no.jsonl'"),
         ('[sources.a]\nurl = "x"\n[automation]\ntimezone = "Mars/Base"\n', "automation.timezone: received 'Mars/Base'"),
         ('[sources.a]\nurl = "x"\n[automation]\nreconcile = "daily"\n', "automation.reconcile: received 'daily'.*cron"),
+        (LOGS + 'table = "t"\n', r"warehouse\.logs\.schema_name: missing"),
+        (LOGS + 'schema_name = "s"\ntabel = "t"\n', r"warehouse\.logs\.tabel: unknown key.*Did you mean 'table'"),
+        (LOGS + 'schema_name = "s"\ntable = "a\\"b"\n', r"warehouse\.logs\.table: received"),
+        (LOGS + 'schema_name = "s"\ntable = "t"\nmodel = "My Model"\n', r"warehouse\.logs\.model: received 'My Model'"),
+        (LOGS + 'schema_name = "s"\ntable = "t"\nlook_back_days = 2\n', "received 2.*close_after_days is 3"),
+        (LOGS + 'schema_name = "s"\ntable = "t"\nsensor_seconds = 0\n', r"warehouse\.logs\.sensor_seconds: received 0"),
         ("[sources\n", "not valid TOML"),
     ],
 )  # fmt: skip
@@ -129,7 +136,7 @@ def test_the_project_file_shows_every_key(monkeypatch):
     text = (ROOT / "twohands.toml").read_text()
     load(str(ROOT / "twohands.toml"))
     for table in ("sources.x", "parsing", "chunking", "encoder", "index", "index.gate", "checks", "automation",
-                  "base", "behavior", "decision"):  # fmt: skip
+                  "base", "behavior", "warehouse", "warehouse.logs", "decision"):  # fmt: skip
         keys = _keys_at(table.split("."))
         assert keys, table
         for key in keys:

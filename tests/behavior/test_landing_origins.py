@@ -108,11 +108,11 @@ def test_logs_that_cannot_be_looked_at_keep_no_file_from_being_read(both, error)
     both.logs.error = error
     report = both.landing.tick()
     assert (report.accepted, both.ids(), both.logs.noted) == (1, ["file"], 0)
-    assert report.left_out() == {"the warehouse's logs": str(error)}
+    assert report.left_out() == {"the warehouse's log table": str(error)}
     with pytest.raises(type(error)):
         report.check()
     pending = both.landing.pending()
-    assert (pending.files, pending.problems) == (0, {"the warehouse's logs": error})
+    assert (pending.files, pending.problems) == (0, {"the warehouse's log table": error})
     both.logs.error = None
     assert both.landing.tick().accepted == 1
 
@@ -147,7 +147,7 @@ def test_error_in_the_middle_of_the_logs_keeps_what_was_read_before(both, monkey
 
     monkeypatch.setattr(both.logs, "read", fails)
     report = both.landing.tick()
-    assert (report.accepted, list(report.problems), both.logs.noted) == (2, ["the warehouse's logs"], 0)
+    assert (report.accepted, list(report.problems), both.logs.noted) == (2, ["the warehouse's log table"], 0)
     assert both.ids() == ["file", "row"]
 
 

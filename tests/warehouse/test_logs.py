@@ -345,7 +345,7 @@ def test_server_that_is_down_is_said_and_the_folder_goes_on(built, tmp_path):
     assert data.landing.pending().files == 2  # the file, and a view to be built
     report = data.ingest()
     assert report.accepted == 1
-    assert "127.0.0.1:1 does not answer" in report.left_out()["the warehouse's logs"]
+    assert "127.0.0.1:1 does not answer" in report.left_out()["the warehouse's log table"]
     with pytest.raises(EngineBusy, match="does not answer"):
         data.backfill([DAY])
 

@@ -13,7 +13,7 @@ from datetime import date
 from assets.errors import SourceBusy, TwohandsError
 from assets.ports import DayLogs, Listing, Progress, Refusal, Source, SourceFile
 
-FOLDER, LOGS = "the landing folder", "the warehouse's logs"
+FOLDER, LOGS = "the landing folder", "the warehouse's log table"
 
 
 @dataclass(slots=True)
