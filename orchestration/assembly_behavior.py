@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from assets.behavior.attribution import History
 from assets.behavior.landing.folder import Landing
 from assets.behavior.landing.lines import Limits
 from assets.behavior.pipeline import BehaviorData, Options
@@ -27,8 +29,8 @@ SAMPLE = "sample/interactions"
 MAX_LANDED = 2**30  # bytes of one landed file, which is read as a whole
 
 
-def behavior_data(settings: Settings) -> BehaviorData:
-    """The data side of the slow hand over the configured engines."""
+def behavior_data(settings: Settings, history: Callable[[], History] | None = None) -> BehaviorData:
+    """The data side of the slow hand over the configured engines; `history` has other documents than the lake's."""
     lake, behavior = open_the_lake(settings), settings.behavior
     warehouse, table = open_warehouse(settings, lake), log_table(settings)
     limits = Limits(
@@ -42,10 +44,16 @@ def behavior_data(settings: Settings) -> BehaviorData:
             lake, _folder(settings), logs=WarehouseLogs(warehouse, table) if table else None, limits=limits
         ),
         warehouse=warehouse,
-        history=lambda: LakeHistory(lake, [spec.name for spec in settings.slices()]),
+        history=history or documents(settings, lake),
         encoder=open_encoder(settings),
         options=Options(settings.decision.reference_days, variants=tuple(settings.variants)),
     )
+
+
+def documents(settings: Settings, lake: Lake | None = None) -> Callable[[], History]:
+    """The documents through time, as the lake has them."""
+    found = lake or open_the_lake(settings)
+    return lambda: LakeHistory(found, [spec.name for spec in settings.slices()])
 
 
 def _folder(settings: Settings) -> Source | None:

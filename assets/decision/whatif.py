@@ -50,21 +50,6 @@ class Outcome:
     finetune_delay: int | None
     avoided: float  # money that the weekly schedule would have cost more
 
-    def row(self, currency: str) -> dict[str, Any]:
-        """As `twohands replay --what-if` prints it."""
-        return {
-            "policy": self.policy,
-            "triggers": [day.isoformat() for day in self.triggers],
-            "finetunes": [day.isoformat() for day in self.finetunes],
-            "gpu_hours": self.gpu_hours,
-            "money": self.money,
-            "currency": currency,
-            "finetunes_before_change": self.early,
-            "delay_days": self.delay,
-            "finetune_delay_days": self.finetune_delay,
-            "avoided_against_weekly": self.avoided,
-        }
-
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
@@ -77,6 +62,24 @@ class Comparison:
     given: bool
     currency: str
     outcomes: tuple[Outcome, ...]
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """As `twohands replay --what-if` prints it: a policy a row."""
+        for one in self.outcomes:
+            yield {
+                "policy": one.policy,
+                "triggers": [day.isoformat() for day in one.triggers],
+                "finetunes": [day.isoformat() for day in one.finetunes],
+                "gpu_hours": one.gpu_hours,
+                "money": one.money,
+                "currency": self.currency,
+                "changed": self.changed.isoformat() if self.changed else None,
+                "changed_is": "given" if self.given else "estimated",
+                "finetunes_before_change": one.early,
+                "delay_days": one.delay,
+                "finetune_delay_days": one.finetune_delay,
+                "avoided_against_weekly": one.avoided,
+            }
 
 
 @dataclass(frozen=True, slots=True)

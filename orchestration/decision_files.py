@@ -1,0 +1,265 @@
+"""Daily counts from files: CSV, JSON lines or Parquet, gzipped or not, as `twohands daily` prints them.
+
+Columns day, topic, event, n, S and, where there is more than one manner, variant; more columns are ignored, and so is
+the case of their names (databases change it). Millions of rows go through Arrow; where something is wrong, or written
+in a way that Arrow does not know, the file is read again row by row, so that messages name the line.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute
+import pyarrow.csv
+import pyarrow.json
+import pyarrow.parquet
+
+from assets.decision.counts import BadCounts, DailyCounts, from_rows, from_table
+
+pc: Any = pyarrow.compute  # its functions are made at import, where no type checker sees them
+NEEDED = ("day", "topic", "event", "n", "S")
+MAIN = "main"
+_TYPES = {
+    "day": pa.date32(),
+    "topic": pa.string(),
+    "event": pa.string(),
+    "n": pa.float64(),
+    "S": pa.float64(),
+    "variant": pa.string(),
+}
+_EXPECTED = f"the columns {', '.join(NEEDED)}, and variant where there are several"
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What a file held: counts by variant, all up to the file's last day. `named` says whether it names variants."""
+
+    variants: Mapping[str, DailyCounts]
+    named: bool
+
+
+def read(data: bytes, name: str) -> History:
+    """The counts of a file; `name` tells its format, or its content does where the ending says nothing.
+
+    BadCounts says what is wrong with it, and on which line.
+    """
+    data, name = _unpacked(data, name)
+    if not data.strip():
+        raise BadCounts(f"{name} is empty", expected=_EXPECTED, next_step="`twohands daily > FILE` writes one")
+    form = _format(data, name)
+    found = _fast(form, data, name)
+    if found is None:
+        found = _by_line(form, data, name)
+    filled = {variant: counts for variant, counts in found[0].items() if counts.days}
+    if not filled:
+        raise BadCounts(f"{name} holds no rows", expected="one row or more for a day, topic and event")
+    last = max(counts.last_day for counts in filled.values())
+    return History({v: filled[v].between(filled[v].first_day, last) for v in sorted(filled)}, found[1])
+
+
+_Found = tuple[Mapping[str, DailyCounts], bool]
+
+
+def _unpacked(data: bytes, name: str) -> tuple[bytes, str]:
+    if data[:2] == b"\x1f\x8b":
+        try:
+            return gzip.decompress(data), name.removesuffix(".gz")
+        except (OSError, EOFError, zlib.error) as error:
+            raise BadCounts(
+                f"{name} cannot be unpacked ({error})", expected="a whole gzip file", next_step="copy it again"
+            ) from None
+    return data.removeprefix(b"\xef\xbb\xbf"), name.removesuffix(".gz")
+
+
+def _format(data: bytes, name: str) -> str:
+    ending = name.rsplit(".", 1)[-1].lower()
+    known = {"csv": "csv", "tsv": "csv", "jsonl": "json", "ndjson": "json", "json": "json", "parquet": "parquet"}
+    if data[:4] == b"PAR1":
+        return "parquet"
+    return known.get(ending) or ("json" if data.lstrip()[:1] == b"{" else "csv")
+
+
+def _columns(names: Iterable[str], name: str) -> dict[str, str]:
+    """{our name: the file's}. BadCounts where one is missing or there twice."""
+    given = list(names)
+    ours = {key.lower(): key for key in _TYPES}
+    found: dict[str, str] = {}
+    for column in given:
+        key = ours.get(column.strip().lower())
+        if key in found:
+            raise BadCounts(f"{name}: two columns are named {key}: {found[key]!r}, {column!r}", expected=_EXPECTED)
+        if key:
+            found[key] = column
+    missing = [key for key in NEEDED if key not in found]
+    if missing:
+        raise BadCounts(
+            f"{name} has no column {', '.join(missing)}; it has {', '.join(map(repr, given[:20])) or 'none'}",
+            expected=_EXPECTED,
+        )
+    return found
+
+
+# ---------------------------------------------------------------------------------------------------- Arrow
+
+
+def _fast(form: str, data: bytes, name: str) -> _Found | None:
+    """All at once; None where Arrow cannot, or where something is wrong that the other way will name."""
+    try:
+        table = _READERS[form](data, name)
+        named = "variant" in table.column_names
+        if not named:
+            return {MAIN: from_table(table)}, False
+        variants = pc.if_else(pc.equal(table["variant"].fill_null(""), ""), MAIN, table["variant"])
+        return {str(v): from_table(table.filter(pc.equal(variants, v))) for v in variants.unique().to_pylist()}, True
+    except (pa.ArrowException, BadCounts):
+        return None
+
+
+def _read_csv(data: bytes, name: str) -> pa.Table:
+    head = data.split(b"\n", 1)[0].decode(errors="replace").rstrip("\r")
+    delimiter = _delimiter(head)
+    columns = _columns(next(csv.reader([head], delimiter=delimiter)), name)
+    types = {theirs: _TYPES[ours] for ours, theirs in columns.items()}
+    table = pyarrow.csv.read_csv(
+        io.BytesIO(data),
+        parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter),
+        convert_options=pyarrow.csv.ConvertOptions(
+            column_types=types, include_columns=list(types), null_values=[""], strings_can_be_null=True
+        ),
+    )
+    return table.rename_columns(list(columns))
+
+
+def _read_json(data: bytes, name: str) -> pa.Table:
+    try:
+        first = json.loads(data.lstrip().split(b"\n", 1)[0])
+    except ValueError:
+        raise pa.ArrowInvalid("the first line is no JSON") from None
+    columns = _columns(first if isinstance(first, dict) else (), name)
+    types = {theirs: pa.string() if ours == "day" else _TYPES[ours] for ours, theirs in columns.items()}
+    table = pyarrow.json.read_json(
+        io.BytesIO(data),
+        parse_options=pyarrow.json.ParseOptions(
+            explicit_schema=pa.schema(list(types.items())), unexpected_field_behavior="ignore"
+        ),
+    )
+    return _typed(table.select(list(types)).rename_columns(list(columns)))
+
+
+def _read_parquet(data: bytes, name: str) -> pa.Table:
+    table = pyarrow.parquet.read_table(io.BytesIO(data))
+    columns = _columns(table.column_names, name)
+    return _typed(table.select(list(columns.values())).rename_columns(list(columns)))
+
+
+def _typed(table: pa.Table) -> pa.Table:
+    """Our types; an empty topic is none. ArrowInvalid where a value does not fit."""
+    cast = table.cast(pa.schema([(column, _TYPES[column]) for column in table.column_names]))
+    topic = pc.if_else(pc.equal(cast["topic"], ""), None, cast["topic"])
+    return cast.set_column(cast.column_names.index("topic"), "topic", topic)
+
+
+_READERS: Mapping[str, Callable[[bytes, str], pa.Table]] = {
+    "csv": _read_csv,
+    "json": _read_json,
+    "parquet": _read_parquet,
+}
+
+
+# ---------------------------------------------------------------------------------------------------- row by row
+
+
+def _by_line(form: str, data: bytes, name: str) -> _Found:
+    """Row by row; BadCounts names the line of the first that is wrong."""
+    unit = "row" if form == "parquet" else "line"
+    rows: dict[str, list[Mapping[str, Any]]] = {}
+    places: dict[str, list[int]] = {}
+    named = False
+    for place, row in _ROWS[form](data, name):
+        variant = str(row.get("variant") or MAIN)
+        named = named or "variant" in row
+        rows.setdefault(variant, []).append(row)
+        places.setdefault(variant, []).append(place)
+
+    def counted(variant: str) -> DailyCounts:
+        lines = places[variant]
+        return from_rows(rows[variant], lambda number: f"{name}, {unit} {lines[number - 1]}")
+
+    return {variant: counted(variant) for variant in rows}, named
+
+
+def _csv_rows(data: bytes, name: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    text = _decoded(data, name)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text.split("\n", 1)[0]))
+    try:
+        header = next(reader)
+        columns = _columns(header, name)
+        for row in reader:
+            if not any(cell.strip() for cell in row):
+                continue
+            if len(row) != len(header):
+                raise BadCounts(
+                    f"{name}, line {reader.line_num}: {len(row)} values, and the header names {len(header)}",
+                    expected="a value for each column",
+                )
+            values = dict(zip(header, row, strict=True))
+            yield reader.line_num, {ours: values[theirs] for ours, theirs in columns.items()}
+    except csv.Error as error:
+        raise BadCounts(f"{name}, line {reader.line_num}: {error}", expected="CSV with a header line") from None
+
+
+def _json_rows(data: bytes, name: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    columns: dict[str, str] = {}
+    for number, line in enumerate(_decoded(data, name).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError:
+            row = None
+        if not isinstance(row, dict):
+            raise BadCounts(f"{name}, line {number}: {line[:80]!r}", expected="one JSON object a line")
+        keys = {key: key.lower() for key in row}
+        if set(keys.values()) != set(columns):
+            columns = {key.lower(): key for key in _columns(keys, f"{name}, line {number}")}
+        yield number, {columns[low]: row[key] for key, low in keys.items() if low in columns}
+
+
+def _parquet_rows(data: bytes, name: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    try:
+        table = pyarrow.parquet.read_table(io.BytesIO(data))
+    except (pa.ArrowException, OSError) as error:
+        raise BadCounts(f"{name} is no Parquet file that can be read ({error})", expected=_EXPECTED) from None
+    columns = _columns(table.column_names, name)
+    chosen = table.select(list(columns.values())).rename_columns(list(columns))
+    yield from enumerate(chosen.to_pylist(), start=1)
+
+
+_ROWS: Mapping[str, Callable[[bytes, str], Iterator[tuple[int, Mapping[str, Any]]]]] = {
+    "csv": _csv_rows,
+    "json": _json_rows,
+    "parquet": _parquet_rows,
+}
+
+
+def _decoded(data: bytes, name: str) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise BadCounts(
+            f"{name}, line {line} is not UTF-8 ({error.reason})", expected="UTF-8", next_step="save the file as UTF-8"
+        ) from None
+
+
+def _delimiter(head: str) -> str:
+    """What stands between the columns: a comma, a semicolon or a tab."""
+    return max(",;\t", key=head.count)
