@@ -143,3 +143,11 @@ def test_series_end_at_the_totals(entries, today):
     assert sum(found.encoder_seconds) == pytest.approx(
         sum(e.data["seconds"] for e in entries if e.data.get("what") == "encoder")
     )
+
+
+def test_series_of_many_years_show_the_last_and_begin_with_what_was_spent():
+    entries = [verdict(-5_000), spend("gpu", 1, -4_000), spend("encoder", 1, -4_000), spend("gpu", 2, 0)]
+    found = costs.series(entries, START.date(), "EUR", cost=5.0)
+    assert (len(found.days), found.days[-1]) == (costs.SHOWN_DAYS, START.date())
+    assert (found.spent[0], found.spent[-1]) == (pytest.approx(4), pytest.approx(12))
+    assert sum(found.encoder_seconds) == 0

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from itertools import accumulate
 
 from assets.decision.ledger import Entry, Finished, Kind, Spend, What
 
 WEEK = 7
+SHOWN_DAYS = 1_096  # of a plot: three years
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,21 @@ class Prices:
         return Spend(
             what=what, seconds=seconds, amount=self.amount(what, seconds), currency=self.currency, by=by, run=run
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What may be spent in a calendar month, at which prices; `finetune_hours` of GPU are expected of a fine-tune."""
+
+    prices: Prices = field(default_factory=Prices)
+    per_month: float = 500.0
+    gpu_hours_per_month: float | None = None
+    finetune_hours: float = 1.0
+
+    @property
+    def expected_cost(self) -> float:
+        """What a fine-tune is expected to cost before one was measured."""
+        return self.prices.amount("gpu", self.finetune_hours * 3_600)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,25 +156,53 @@ class Series:
 
 
 def series(entries: Iterable[Entry], today: date, currency: str, cost: float) -> Series:
-    """From the first entry to today, or to the newest entry when the clock has gone back; empty without entries."""
-    whole = sorted(entries, key=lambda entry: entry.at)
+    """From the first entry to today, or to the newest entry when the clock has gone back; empty without entries.
+
+    The last SHOWN_DAYS of them: what was spent before is in the first value.
+    """
+    whole = list(entries)
     if not whole:
         return Series((), (), (), ())
-    first, last = whole[0].at.date(), max(today, whole[-1].at.date())
+    found = [entry.at.date() for entry in whole]
+    last, since = max(today, *found), monitored_since(whole)
+    first = max(min(found), last - timedelta(days=SHOWN_DAYS - 1))
     days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
     tuning, encoder = dict.fromkeys(days, 0.0), dict.fromkeys(days, 0.0)
-    since = monitored_since(whole)
     for entry in whole:
         if entry.kind is not Kind.SPEND:
             continue
-        fact = Spend.of(entry)
+        fact, day = Spend.of(entry), entry.at.date()
         if fact.what == "encoder":
-            encoder[entry.at.date()] += fact.seconds
-        elif fact.currency == currency and since and entry.at.date() >= since:
-            tuning[entry.at.date()] += fact.amount
-    weeks = [max((day - since).days, 0) // WEEK if since else 0 for day in days]
+            encoder[day] = encoder.get(day, 0.0) + fact.seconds
+        elif fact.currency == currency and since and day >= since:
+            tuning[max(day, first)] += fact.amount
     return Series(
-        tuple(days), tuple(_running(tuning.values())), tuple(n * cost for n in weeks), tuple(encoder.values())
+        tuple(days),
+        tuple(accumulate(tuning.values())),
+        tuple(cost * (max((day - since).days, 0) // WEEK) if since else 0.0 for day in days),
+        tuple(encoder[day] for day in days),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """All that the ledger adds up to on one day."""
+
+    month: Month
+    cost: FinetuneCost
+    avoided: Avoided
+    series: Series
+
+
+def balance(entries: Sequence[Entry], today: date, budget: Budget) -> Books:
+    """The books of `today`, from all entries."""
+    currency = budget.prices.currency
+    cost = finetune_cost(entries, currency, budget.expected_cost)
+    return Books(
+        month(entries, today),
+        cost,
+        avoided(entries, today, currency, cost.amount),
+        series(entries, today, currency, cost.amount),
     )
 
 
@@ -186,10 +231,3 @@ def _done(entries: Sequence[Entry]) -> list[Finished]:
 
 def _currencies(spends: Iterable[Spend]) -> list[str]:
     return sorted({spend.currency for spend in spends})
-
-
-def _running(values: Iterable[float]) -> Iterable[float]:
-    total = 0.0
-    for value in values:
-        total += value
-        yield total
