@@ -30,6 +30,7 @@ class Landed:
     failures: Mapping[str, int]
     quarantined: Mapping[str, int]  # lines by reason
     left_out: Mapping[str, str]  # files that were not read, and why
+    documents: bool  # whether there were some to attribute failures with
 
 
 def read(settings: Settings, folder: Path, progress: Progress | None = None) -> Landed:
@@ -39,7 +40,8 @@ def read(settings: Settings, folder: Path, progress: Progress | None = None) -> 
     folder has no interactions.
     """
     with tempfile.TemporaryDirectory(prefix="twohands-replay-") as home:
-        data = behavior_data(_elsewhere(settings, folder, Path(home)), documents(settings))
+        corpus = documents(settings)
+        data = behavior_data(_elsewhere(settings, folder, Path(home)), corpus)
         report = data.ingest(progress)
         report.check()
         days = data.landing.days()
@@ -53,7 +55,8 @@ def read(settings: Settings, folder: Path, progress: Progress | None = None) -> 
         built = data.backfill(days, progress)
         tables = [data.lake.read(name) for name in data.lake.names("behavior/daily")]
         history = _by_variant(pa.concat_tables([table for table in tables if table is not None]))
-    return Landed(history, built.interactions, built.verdicts, Counter(report.reasons), report.left_out())
+        known = not corpus().empty
+    return Landed(history, built.interactions, built.verdicts, Counter(report.reasons), report.left_out(), known)
 
 
 def _elsewhere(settings: Settings, folder: Path, home: Path) -> Settings:

@@ -149,12 +149,12 @@ def _outcome(course: _Course, rules: Rules, changed: date | None, weekly: _Cours
         policy=course.policy,
         triggers=course.triggers,
         finetunes=course.finetunes,
-        gpu_hours=count * rules.finetune_hours,
-        money=count * rules.cost,
+        gpu_hours=float(count * rules.finetune_hours),
+        money=float(count * rules.cost),
         early=sum(1 for day in course.finetunes if changed and day < changed),
         delay=_delay(course.triggers, changed),
         finetune_delay=_delay(course.finetunes, changed),
-        avoided=(len(weekly.finetunes) - count) * rules.cost,
+        avoided=float((len(weekly.finetunes) - count) * rules.cost),
     )
 
 
