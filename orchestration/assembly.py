@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
+from assets.decision.spending.costs import Budget, Prices
 from assets.errors import ConfigError
 from assets.knowledge.gate import Golden, Margins, parse_golden
+from assets.knowledge.metered import Spent
 from assets.knowledge.pipeline import FastHand, Options
 from assets.knowledge.sources import open_source
 from assets.ports import Encoder, Lake, Parser, Source, Tokenizer, VectorIndex
 from orchestration.engines.lake import open_lake
+from orchestration.ledger import LakeLedger
 from orchestration.settings import Settings
 
 
@@ -31,16 +36,41 @@ def fast_hand(settings: Settings) -> FastHand:
 
     gate = settings.index.gate
     margins = Margins(gate.max_recall_drop, gate.max_mrr_drop, gate.max_vanished_share)
+    lake = open_the_lake(settings)
     return FastHand(
         slices=settings.slices(),
         source=source,
-        lake=open_the_lake(settings),
+        lake=lake,
         index=open_index(settings),
         encoder=open_encoder(settings),
         tokenizer=open_tokenizer(settings),
         parser=open_parser(settings),
         golden=lambda: golden(settings),
         options=Options(settings.chunking.max_tokens, margins, settings.encoder.keep_vectors_days),
+        spent=_encoder_spent(settings, lake),
+    )
+
+
+def _encoder_spent(settings: Settings, lake: Lake) -> Spent:
+    """Puts what the fast hand used of the encoder into the ledger."""
+    prices, ledger = budget(settings).prices, LakeLedger(lake)
+
+    def record(by: str, seconds: float) -> None:
+        fact = prices.spend("encoder", seconds, by=by, run=uuid.uuid4().hex)
+        ledger.append(fact.entry(at=datetime.now(UTC)))
+
+    return record
+
+
+def budget(settings: Settings) -> Budget:
+    """What may be spent in a month, and at which prices."""
+    decision = settings.decision
+    money = decision.budget
+    return Budget(
+        Prices(money.currency, money.per_gpu_hour, money.per_cpu_hour),
+        money.per_month,
+        money.gpu_hours_per_month,
+        decision.finetune_hours,
     )
 
 

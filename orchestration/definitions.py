@@ -11,6 +11,7 @@ from assets.behavior.marts import assets as marts
 from assets.behavior.pipeline import BehaviorData
 from assets.decision import assets as deciding
 from assets.decision.pipeline import Decision
+from assets.decision.spending import assets as spending
 from assets.knowledge import assets as knowledge
 from assets.knowledge.pipeline import FastHand
 from orchestration import assembly, assembly_behavior, assembly_decision, jobs, partitions, schedules, sensors
@@ -38,17 +39,17 @@ def build(
     }
     sync, reconcile = jobs.sync(), jobs.reconcile()
     ingest, rebuild, report = jobs.ingest(), jobs.rebuild(), jobs.report(marts.report_keys(built))
-    decide, finetune = jobs.decide(), jobs.finetune()
+    decide, finetune, books = jobs.decide(), jobs.finetune(), jobs.books()
     return dg.Definitions(
         assets=[*fast, *logs, *built, *_decision(settings)],
-        jobs=[sync, reconcile, ingest, rebuild, report, decide, finetune, jobs.maintain],
+        jobs=[sync, reconcile, ingest, rebuild, report, decide, finetune, books, jobs.maintain],
         sensors=[
             sensors.content_changed(settings, sync),
             interactions_landed(settings, ingest, rebuild, report),
             evidence_due(settings, decide),
             behavior_shifted(settings, finetune),
         ],
-        schedules=schedules.build(settings, reconcile, rebuild),
+        schedules=schedules.build(settings, reconcile, rebuild, books),
         resources=resources,
         executor=dg.in_process_executor,
     )
@@ -67,7 +68,13 @@ def _fast(settings: Settings) -> Sequence[Any]:
 
 def _decision(settings: Settings) -> Sequence[Any]:
     policy = deciding.Policy(retries=settings.automation.retries, retry_seconds=settings.automation.retry_seconds)
-    return deciding.build(partitions.variants(settings), policy)
+    books = spending.Policy(
+        retries=settings.automation.retries,
+        retry_seconds=settings.automation.retry_seconds,
+        budget=assembly.budget(settings),
+        freshness=timedelta(hours=settings.checks.freshness_hours),
+    )
+    return [*deciding.build(partitions.variants(settings), policy), *spending.build(books)]
 
 
 def _slow(settings: Settings, project: marts.Project) -> tuple[Sequence[Any], Sequence[Any]]:

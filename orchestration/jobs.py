@@ -8,6 +8,8 @@ import dagster as dg
 from assets.behavior.assets import GROUP as BEHAVIOR
 from assets.behavior.assets import LANDING
 from assets.decision.assets import EVIDENCE, FINETUNE, VERDICT
+from assets.decision.pipeline import Decision
+from assets.decision.spending.assets import LEDGER
 from assets.knowledge.assets import GROUP
 from assets.knowledge.pipeline import FastHand
 
@@ -96,6 +98,17 @@ def finetune() -> Any:
     )
 
 
+def books() -> Any:
+    """The ledger, added up."""
+    return dg.define_asset_job(
+        "report_ledger",
+        dg.AssetSelection.assets(LEDGER),
+        description="What was spent and avoided, from the ledger as it is. Takes a second and starts nothing.",
+        executor_def=dg.in_process_executor,
+        tags={"twohands/hand": "decision"},
+    )
+
+
 @dg.op(description="Compacts the lake and the index; drops vectors that nothing has needed for a while.")
 def tidy(context: dg.OpExecutionContext, fast_hand: dg.ResourceParam[FastHand]) -> None:
     """Housekeeping; nothing that is published changes."""
@@ -103,7 +116,14 @@ def tidy(context: dg.OpExecutionContext, fast_hand: dg.ResourceParam[FastHand]) 
     context.add_output_metadata({name: int(count) for name, count in counts.items()})
 
 
-@dg.job(description="Housekeeping of the lake and the index.", executor_def=dg.in_process_executor)
+@dg.op(description="Puts the ledger's entries of each month that is over into one file.")
+def tidy_ledger(context: dg.OpExecutionContext, decision: dg.ResourceParam[Decision]) -> None:
+    """Housekeeping; nothing that is read changes."""
+    context.add_output_metadata({name: int(count) for name, count in decision.ledger.maintain().items()})
+
+
+@dg.job(description="Housekeeping of the lake, the index and the ledger.", executor_def=dg.in_process_executor)
 def maintain() -> None:
-    """One op: tidy."""
+    """Two ops, neither of which holds up the other."""
     tidy()
+    tidy_ledger()

@@ -12,8 +12,8 @@ from orchestration.jobs import maintain
 from orchestration.settings import Settings
 
 
-def build(settings: Settings, reconcile: Any, rebuild: Any) -> list[dg.ScheduleDefinition]:
-    """The nightly reconciliation of every slice, the housekeeping after it, and the closing of a day."""
+def build(settings: Settings, reconcile: Any, rebuild: Any, books: Any) -> list[dg.ScheduleDefinition]:
+    """The nightly reconciliation of every slice, the housekeeping after it, the closing of a day, and the ledger."""
     automation = settings.automation
     names = [spec.name for spec in settings.slices()]
 
@@ -54,4 +54,12 @@ def build(settings: Settings, reconcile: Any, rebuild: Any) -> list[dg.ScheduleD
             return dg.SkipReason(f"{day} is before behavior.first_day ({closing.first_day})")
         return dg.RunRequest(run_key=f"close:{day}", partition_key=day.isoformat())
 
-    return [nightly, housekeeping, close_day]
+    daily_ledger = dg.ScheduleDefinition(
+        name="daily_ledger",
+        job=books,
+        cron_schedule=automation.ledger,
+        execution_timezone=automation.timezone,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Adds up what was spent: this month against its budget, fine-tunes against a weekly schedule.",
+    )
+    return [nightly, housekeeping, close_day, daily_ledger]

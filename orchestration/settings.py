@@ -117,6 +117,7 @@ class AutomationSettings(_Table):
     sensor_seconds: Annotated[int, Field(ge=1, le=3_600)] = 1
     reconcile: str = "0 3 * * *"
     housekeeping: str = "30 4 * * *"
+    ledger: str = "0 6 * * *"
     timezone: str = "UTC"
     retries: Annotated[int, Field(ge=0, le=20)] = 3
     retry_seconds: Annotated[float, Field(ge=0)] = 5
@@ -130,7 +131,7 @@ class AutomationSettings(_Table):
             raise ValueError("Expected a name of the IANA time zone database, as in Europe/Amsterdam") from error
         return value
 
-    @field_validator("reconcile", "housekeeping")
+    @field_validator("reconcile", "housekeeping", "ledger")
     @classmethod
     def _five_fields(cls, value: str) -> str:
         return _cron(value)
@@ -198,11 +199,15 @@ class WarehouseSettings(_Table):
 
 
 class BudgetSettings(_Table):
-    """[decision] budget: what a calendar month may cost, in money and (where it is set) in GPU hours."""
+    """[decision] budget: what a calendar month may cost, in money and (where it is set) in GPU hours.
+
+    The encoder's time costs what a CPU's does.
+    """
 
     currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] = "EUR"
     per_month: Annotated[float, Field(ge=0)] = 500
     per_gpu_hour: Annotated[float, Field(ge=0)] = 4
+    per_cpu_hour: Annotated[float, Field(ge=0)] = 0
     gpu_hours_per_month: Annotated[float | None, Field(ge=0)] = None
 
 

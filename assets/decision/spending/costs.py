@@ -194,12 +194,12 @@ class Books:
     series: Series
 
 
-def balance(entries: Sequence[Entry], today: date, budget: Budget) -> Books:
-    """The books of `today`, from all entries."""
+def balance(entries: Sequence[Entry], today: date, budget: Budget, of: date | None = None) -> Books:
+    """The books of `today`, from all entries; the month is that of the day `of`, if it is another one."""
     currency = budget.prices.currency
     cost = finetune_cost(entries, currency, budget.expected_cost)
     return Books(
-        month(entries, today),
+        month(entries, of or today),
         cost,
         avoided(entries, today, currency, cost.amount),
         series(entries, today, currency, cost.amount),
