@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from assets.errors import ConfigError, GateRefused, TwohandsError
-from orchestration import cli_behavior
+from orchestration import cli_behavior, cli_decision, cli_ledger, cli_replay
 from orchestration import cli_views as views
 from orchestration.cli_behavior import json_flag
 from orchestration.config import load
@@ -33,6 +33,7 @@ class Context:
         self._settings: Settings | None = None
         self._hand: Any = None
         self._behavior: Any = None
+        self._decision: Any = None
 
     @property
     def settings(self) -> Settings:
@@ -57,6 +58,15 @@ class Context:
 
             self._behavior = behavior_data(self.settings)
         return self._behavior
+
+    @property
+    def decision(self) -> Any:
+        """What stands between the hands."""
+        if self._decision is None:
+            from orchestration.assembly_decision import decision
+
+            self._decision = decision(self.settings, self.behavior)
+        return self._decision
 
     def slices(self, chosen: str | None) -> list[str]:
         """The chosen slice, or all; a source's name stands for all of its shards."""
@@ -203,7 +213,7 @@ def dev(context: Context, port: int, host: str) -> None:
     serve(context.settings, host, port)
 
 
-for command in cli_behavior.COMMANDS:
+for command in (*cli_behavior.COMMANDS, *cli_decision.COMMANDS, *cli_replay.COMMANDS, *cli_ledger.COMMANDS):
     cli.add_command(command)
 
 

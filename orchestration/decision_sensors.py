@@ -3,8 +3,8 @@
 `evidence_due` asks for `decide` when there is something that the newest verdict has not seen: another day is closed, a
 closed day was corrected, a person answered, a fine-tune ended, a setting changed. `behavior_shifted` consumes verdicts:
 one that says `finetune` and that nobody has claimed leads to one run, whose key is the verdict's own (snapshot,
-contract, settings). Dagster drops a second request with a run key that it knows, and the run claims the verdict in the ledger
-before it does anything: a lost cursor, a kill anywhere or a second deployment cannot pay twice.
+contract, settings). Dagster drops a second request with a run key that it knows, and the run claims the verdict in the
+ledger before it does anything: a lost cursor, a kill anywhere or a second deployment cannot pay twice.
 """
 
 from __future__ import annotations

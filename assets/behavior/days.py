@@ -159,5 +159,6 @@ def content_digest(table: pa.Table) -> str:
         elif pa.types.is_floating(column.type):
             whole.update(pc.fill_null(column, 0.0).to_numpy().tobytes())
         else:
+            column = column.cast(pa.int32()) if pa.types.is_date32(column.type) else column
             whole.update(pc.fill_null(column.cast(pa.int64()), 0).to_numpy().tobytes())
     return whole.hexdigest()

@@ -83,6 +83,18 @@ class Finetunes:
             added = self._ledger.append(request)
             return self._claim(variant, cause, day, request.id, resumed=not added)
 
+    def resumable(self, variant: str, run_prefix: str) -> str | None:
+        """The cause of a claim that such a run has not brought to its end: it failed, or a kill came between."""
+        ends = {
+            e.data["request"]
+            for e in self._ledger.entries([Kind.FINISHED], variant=variant)
+            if e.data["outcome"] != "failed"
+        }
+        for entry in self._ledger.entries([Kind.REQUEST], variant=variant):
+            if entry.id not in ends and str(entry.data["run_key"]).startswith(run_prefix):
+                return str(entry.data["cause"])
+        return None
+
     def approve(self, variant: str, by: str, why: str = "", *, granted: bool = True) -> str:
         """Records a person's yes or no to the newest verdict; returns its id. GateRefused where nothing is asked."""
         found = self.verdict(variant)

@@ -80,6 +80,7 @@ def situation(
         spent=spent,
         gpu_hours=hours,
         pending=last.pending,
+        failed=last.failed,
         last_finetune=last.day,
         last_released=last.released,
         approval=approval(entries, record),
@@ -112,6 +113,7 @@ def month_spend(ledger: Ledger, today: date) -> tuple[float, float]:
 
 class _Last(NamedTuple):
     pending: bool = False
+    failed: str = ""
     day: date | None = None
     released: bool = True
 
@@ -123,8 +125,10 @@ def _last_finetune(entries: Sequence[Entry]) -> _Last:
     newest = requests[-1]
     ends = [Finished.of(entry) for entry in entries if entry.kind is Kind.FINISHED]
     ended = [end for end in ends if end.request == newest.id]
+    done = any(end.outcome != "failed" for end in ended)
+    failed = "" if done or not ended else ended[-1].detail or "no reason was noted"
     day = date.fromisoformat(Request.of(newest).day)
-    return _Last(not ended, day, any(end.released for end in ended))
+    return _Last(not ended, failed, day, any(end.released for end in ended))
 
 
 def approval(entries: Sequence[Entry], record: Record) -> str:

@@ -292,7 +292,7 @@ class Decision:
             return ""
         if record is not None and date.fromisoformat(said.evidence["fired"]) < record.since:
             return ""  # it was consumed
-        why = f"after {record.restatements} corrections of closed days: {fact.sentence}" if record else fact.sentence
+        why = fact.sentence
         self.ledger.append(Retraction(verdict=id, why=why).entry(at=datetime.now(UTC), variant=variant))
         return id
 

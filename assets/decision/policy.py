@@ -5,6 +5,7 @@ The first row that fits decides. "may" is what a person's approval turns into `f
 contract  fired  what else holds                                                       action
 no        yes    a new release fails more than the former one's contract allows        rollback_suggested
 no        no     the reference is still being learnt                                   wait
+yes       -      the run of the last fine-tune failed                                  blocked
 yes       no     knowledge failures have risen                                         fix_corpus
 yes       no     they have not                                                         wait
 yes       yes    the change began when another release or prompt was deployed          rollback_suggested
@@ -103,6 +104,7 @@ class Situation:
     knowledge: tuple[float, float, float] = (0.0, 0.0, 0.0)
     deploy: Deploy | None = None
     pending: bool = False
+    failed: str = ""  # why the last fine-tune's run failed, if it did
     last_finetune: date | None = None
     last_released: bool = True
     spent: float = 0.0
@@ -179,6 +181,12 @@ def _rows(now: Situation, rules: Rules) -> Iterator[tuple[Action, str]]:
     if now.learning:
         days = now.reference_days - now.learning
         yield Action.WAIT, f"Learning what is usual: {days} of {now.reference_days} reference days are closed."
+    if now.failed:
+        yield (
+            Action.BLOCKED,
+            f"The fine-tune of the evidence up to {now.last_finetune} failed ({now.failed}): run it again "
+            "(re-execute its run, or `twohands finetune`).",
+        )
     if not now.fired and knowledge_rose(now):
         yield (
             Action.FIX_CORPUS,
@@ -252,12 +260,18 @@ def _suppressed(now: Situation, rules: Rules) -> Iterator[tuple[bool, Action, st
 
 def _seen(now: Situation) -> str:
     ratio = now.highest / now.threshold if now.threshold else 0.0
-    text = f"evidence {_number(now.highest)} of the {_number(now.threshold)} needed, {ratio:.0%}"
+    text = f"evidence {_number(now.highest)} of the {_number(now.threshold)} needed, {ratio:.1%}"
     if ratio > 10:
         text = f"evidence {_number(now.highest)}, {_number(now.threshold)} needed"
-    revised = f", after {now.restatements} corrections of closed days" if now.restatements else ""
+    revised = f", closed days were corrected {_times(now.restatements)}" if now.restatements else ""
+    if now.last_finetune and not now.fired:
+        revised += f", counted anew after the fine-tune of {now.last_finetune}"
     main = max(now.shares, key=lambda event: now.shares[event], default=None)
     return f"{text}{revised}" + (f", most of it from {main!r}" if main and now.fired else "")
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def _number(value: float) -> str:
@@ -265,9 +279,16 @@ def _number(value: float) -> str:
 
 
 def _gates(now: Situation, rules: Rules) -> Iterator[Gate]:
-    """Every condition with its value, whichever of them decided."""
+    """Every condition that was looked at, with its value, whichever of them decided."""
     yield Gate("reference", not now.learning, f"{now.learning} days missing", f"{now.reference_days} closed days")
     yield Gate("evidence", now.fired is not None, _number(now.highest), f">= {_number(now.threshold)}")
+    yield Gate("last_run", not now.failed, now.failed or "no failure", "the last fine-tune's run did not fail")
+    before, after, _ = now.knowledge
+    yield Gate(
+        "knowledge", not knowledge_rose(now), f"{after:.1%}", f"about {before:.1%} of labelled answers, as usual"
+    )
+    if now.fired is None:
+        return  # what stands against a fine-tune is looked at when there is something for it
     yield Gate(
         "no_deploy",
         now.deploy is None,
@@ -309,7 +330,8 @@ def _gates(now: Situation, rules: Rules) -> Iterator[Gate]:
         "moved" if now.labels_moved else "as usual",
         "as usual, or other events carry the evidence",
     )
-    yield Gate("released", now.last_released, str(now.last_released).lower(), "the last fine-tune was released")
+    released = ("released" if now.last_released else "not released") if now.last_finetune else "no fine-tune yet"
+    yield Gate("released", now.last_released, released, "the last fine-tune of this release was released")
     needed = "approved" if rules.require_approval else "not denied"
     yield Gate(
         "approval",
