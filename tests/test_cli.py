@@ -86,6 +86,21 @@ def test_sync_prints_the_object_of_the_contract(tmp_path):
     assert set(shown) == {"documents", "chunks", "embedded", "published_version", "seconds"}
 
 
+def test_ledger_holds_the_encoders_time_of_syncs_that_embedded(project):
+    def seconds() -> list[float]:
+        return [entry["data"]["seconds"] for entry in project.json("ledger", "--kind", "spend")["entries"]]
+
+    [first] = seconds()
+    assert first > 0
+    assert project.json("sync")["embedded"] == 0
+    assert seconds() == [first]
+    project.write("bakery.md", "# Bakery\n\nRye bread is baked on Mondays.")
+    shown = project.json("sync")
+    assert shown["embedded"] == 1
+    assert seconds()[0] == first
+    assert 0 < seconds()[1] < shown["seconds"]
+
+
 def test_second_sync_has_nothing_to_do(project):
     shown = project.json("sync")
     assert (shown["embedded"], shown["chunks"]["added"], shown["chunks"]["deleted"]) == (0, 0, 0)
