@@ -185,7 +185,8 @@ class Spend(Fact):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decided(Fact):
     """A verdict. `evidence_key` identifies what it was made from (snapshot, contract, config): it is recorded once for
-    each action that this came to (money, examples and approvals may change it). `sentence` says it to a person; `reasons`, `evidence` and `cost` are the policy's own."""
+    each action that this came to (money, examples and approvals may change it). `sentence` says it to a person;
+    `reasons`, `evidence` and `cost` are the policy's own."""
 
     kind: ClassVar[Kind] = Kind.VERDICT
     evidence_key: str
