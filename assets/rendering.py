@@ -46,11 +46,11 @@ def bullets(items: Sequence[str]) -> Markdown:
     return Markdown("\n".join([*shown, *_more(len(items))]))
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Markdown:
-    """A table of quoted texts, the first ROWS of them."""
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], most: int = ROWS) -> Markdown:
+    """A table of quoted texts, the first `most` of them."""
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
-    lines += ["| " + " | ".join(code(cell) for cell in row) + " |" for row in rows[:ROWS]]
-    return Markdown("\n".join([*lines, "", *_more(len(rows))]))
+    lines += ["| " + " | ".join(code(cell) for cell in row) + " |" for row in rows[:most]]
+    return Markdown("\n".join([*lines, "", *_more(len(rows), most)]))
 
 
 def code(text: str) -> str:
@@ -64,5 +64,5 @@ def block(text: str) -> str:
     return "\n".join("    " + line for line in cut.splitlines())
 
 
-def _more(count: int) -> list[str]:
-    return [f"\n... and {count - ROWS} more"] if count > ROWS else []
+def _more(count: int, most: int = ROWS) -> list[str]:
+    return [f"\n... and {count - most} more"] if count > most else []

@@ -156,7 +156,7 @@ def from_table(table: pa.Table) -> DailyCounts:
     days = table["day"].cast(pa.int32()).fill_null(0).to_numpy()
     topic, event = (_codes(table[name].fill_null("unassigned")) for name in ("topic", "event"))
     wrong = (
-        ~((n >= 0) & (s >= 0) & (s <= n) & (n <= 2**53) & (n % 1 == 0) & (s % 1 == 0))
+        ~((n >= 0) & (s >= 0) & (s <= n) & (n <= 2**53) & (n == np.floor(n)) & (s == np.floor(s)))
         | ~np.isin(event.names, EVENTS)[event.codes]
     )
     order = np.lexsort((event.codes, topic.codes, days))
@@ -251,10 +251,12 @@ def _cell(
 
 
 def _day(value: Any) -> date | None:
+    text = str(value)[:10]
     try:
-        return value if type(value) is date else date.fromisoformat(str(value)[:10])
+        found = value if type(value) is date else date.fromisoformat(text)
     except ValueError:
         return None
+    return found if found.isoformat() == text else None
 
 
 def _count(value: Any) -> int | None:

@@ -67,7 +67,7 @@ def of_verdict(verdict: Verdict, former_sentences: Sequence[str] = ()) -> Metada
     """The action, its sentence, what every gate measured, the cost; what was said before, newest first."""
     rows = [(gate.name, gate.measured, gate.required, "yes" if gate.passed else "no") for gate in verdict.reasons]
     sentence = " ".join(code(part) for part in textwrap.wrap(verdict.sentence, CHARACTERS))
-    gates = table(("gate", "measured", "required", "holds"), rows)
+    gates = table(("gate", "measured", "required", "holds"), rows, len(rows))
     metadata: Metadata = {
         "action": str(verdict.action),
         "sentence": verdict.sentence,

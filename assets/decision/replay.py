@@ -171,7 +171,7 @@ class _Epoch:
             return _Reading(0.0, 0.0, None, None, {}, False)
         if at >= self._have:
             self._compute(at)
-        total, moved = self._total[: at + 1], bool((self._labels[: at + 1] >= self._config.threshold).any())
+        total, moved = self._total[: at + 1], bool((self._labels[: at + 1] >= limit).any())
         reached = np.flatnonzero(total >= limit)
         fired = self.since + timedelta(days=int(reached[0])) if len(reached) else None
         whole = sum(part[at] for part in self._by_event.values())
