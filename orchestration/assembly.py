@@ -47,11 +47,11 @@ def fast_hand(settings: Settings) -> FastHand:
         parser=open_parser(settings),
         golden=lambda: golden(settings),
         options=Options(settings.chunking.max_tokens, margins, settings.encoder.keep_vectors_days),
-        spent=_encoder_spent(settings, lake),
+        spent=encoder_spent(settings, lake),
     )
 
 
-def _encoder_spent(settings: Settings, lake: Lake) -> Spent:
+def encoder_spent(settings: Settings, lake: Lake) -> Spent:
     """Puts what the fast hand used of the encoder into the ledger."""
     prices, ledger = budget(settings).prices, LakeLedger(lake)
 

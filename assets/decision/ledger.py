@@ -164,7 +164,8 @@ class Fact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spend(Fact):
-    """Time of an encoder, CPU or GPU. `by` is what used it (an asset, a command), `run` the run that did.
+    """Time of an encoder, CPU or GPU. `by` is what used it (an asset, a command), `run` the run that did: one attempt,
+    so that one which is resumed after a kill is paid for under a name of its own.
 
     `seconds` are of the device, not of the whole run; `amount` is what they cost in `currency` (`Prices.spend`).
     """

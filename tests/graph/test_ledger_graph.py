@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 
-from assets.decision.ledger import Decided, Finished, Request
+from assets.decision.ledger import Decided, Finished, Kind, Request
 from assets.decision.spending.assets import LEDGER
 from assets.decision.spending.costs import Prices
-from orchestration.assembly import open_the_lake
+from orchestration.assembly import encoder_spent, open_the_lake
 from orchestration.ledger import LakeLedger
 
 NOW = datetime.now(UTC)
@@ -115,7 +115,24 @@ def test_damaged_ledger_fails_its_own_run_and_no_publication(graph, instance, le
     assert not result.success
     [failure] = [event for event in result.all_events if event.is_step_failure]
     assert name in failure.step_failure_data.error.message
+    graph.hand._spent = encoder_spent(graph.settings, lake)
     assert graph.run(instance, "docs").success
+    lake.remove([name])
+    assert [e.data["by"] for e in ledger.entries([Kind.SPEND])][-1] == "knowledge/embeddings:docs"
+
+
+def test_spend_that_cannot_be_recorded_fails_the_run_and_the_next_one_publishes(graph, instance, ledger):
+    fill(ledger, monitored_days=70)
+    ledger.maintain()
+    lake = open_the_lake(graph.settings)
+    name = next(name for name in lake.names("ledger") if name.endswith("closed.parquet"))
+    lake.write_text(name, "damaged")
+    graph.hand._spent = encoder_spent(graph.settings, lake)
+    result = graph.run(instance, "docs")
+    [failure] = [event for event in result.all_events if event.is_step_failure]
+    assert name in failure.step_failure_data.error.message
+    assert graph.run(instance, "docs").success
+    assert graph.hand.vector_index.published().count("docs") == 2
 
 
 def test_housekeeping_closes_months_also_when_the_fast_hand_fails(graph, instance, ledger, monkeypatch):
