@@ -2,8 +2,8 @@
 
 Both get attribution and topics: chi2 (with Yates' correction, where at least one event is expected) compares a day's
 count with what its topics' rates in the reference make expected, their uncertainty included; KS compares the
-distribution of outcome minus topic rate with that of the reference at the day's mix of topics. The setting is the p-value that fires;
-0.05 without a correction, 0.05 over all tests of a year with Bonferroni's.
+distribution of outcome minus topic rate with that of the reference at the day's mix of topics. The setting is the
+p-value that fires; 0.05 without a correction, 0.05 over all tests of a year with Bonferroni's.
 """
 
 from __future__ import annotations
