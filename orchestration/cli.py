@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from assets.errors import ConfigError, GateRefused, TwohandsError
-from orchestration import cli_behavior, cli_decision, cli_ledger, cli_replay
+from orchestration import cli_behavior, cli_decision, cli_ledger, cli_replay, cli_upkeep
 from orchestration import cli_views as views
 from orchestration.cli_behavior import json_flag
 from orchestration.config import load
@@ -213,8 +213,9 @@ def dev(context: Context, port: int, host: str) -> None:
     serve(context.settings, host, port)
 
 
-for command in (*cli_behavior.COMMANDS, *cli_decision.COMMANDS, *cli_replay.COMMANDS, *cli_ledger.COMMANDS):
-    cli.add_command(command)
+for commands in (cli_behavior, cli_upkeep, cli_decision, cli_replay, cli_ledger):
+    for command in commands.COMMANDS:
+        cli.add_command(command)
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date
@@ -23,6 +22,7 @@ import pyarrow.compute
 from assets.behavior.events import EVENTS, fixed
 from assets.behavior.landing import ledger as landing_ledger
 from assets.behavior.landing.ledger import DATA, INPUTS, NOTHING, Part
+from assets.behavior.landing.reading import put_aside
 from assets.behavior.schemas import INTERACTIONS, partition
 from assets.errors import CorruptState
 from assets.ports import Lake
@@ -76,20 +76,12 @@ def inputs_of(lake: Lake, day: date) -> str:
 
 
 def quarantined(lake: Lake) -> list[dict[str, object]]:
-    """file, line, reason, detail of every refused line of the current versions of all files, by file and line."""
+    """Every refused line of the current versions of all files, by file and line: file, line, reason, detail, and `at`
+    (unix seconds), when it was put aside."""
     rows: list[dict[str, object]] = []
     for entry in landing_ledger.read(lake).entries.values():
-        table = lake.read(entry.quarantine) if entry.quarantine else None
-        rows += table.to_pylist() if table is not None else []
+        rows += put_aside(lake, entry.quarantine, entry.seen_at).to_pylist()
     return sorted(rows, key=lambda row: (str(row["file"]), int(str(row["line"])), str(row["reason"])))
-
-
-def quarantined_files(lake: Lake) -> dict[str, dict[str, int]]:
-    """How many lines of which file were refused for which reason; nothing for files without any."""
-    counts: dict[str, Counter[str]] = {}
-    for row in quarantined(lake):
-        counts.setdefault(str(row["file"]), Counter())[str(row["reason"])] += 1
-    return {file: dict(reasons) for file, reasons in counts.items()}
 
 
 def _inputs(lake: Lake, day: date) -> tuple[pa.Table, pa.Table, str]:

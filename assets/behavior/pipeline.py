@@ -247,7 +247,7 @@ class BehaviorData:
         return digest(json.dumps(row, sort_keys=True) for row in gaps.as_json(found))
 
     def quarantined(self) -> list[dict[str, object]]:
-        """Lines that were refused: file, line, reason, detail. Their content is not kept."""
+        """Lines that were refused: file, line, reason, detail, at (unix seconds). Their content is not kept."""
         return days.quarantined(self.lake)
 
     # ------------------------------------------------------------------------------------------------ backfill

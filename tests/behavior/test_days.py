@@ -9,7 +9,7 @@ from assets.behavior import days
 from assets.behavior.schemas import INTERACTIONS
 from assets.errors import CorruptState
 from orchestration.engines.lake import FolderLake
-from tests.behavior.landing_tools import Desk, august, event, line, tombstone
+from tests.behavior.landing_tools import NOW, Desk, august, event, line, tombstone
 
 DAY = august(2)
 
@@ -155,8 +155,24 @@ def test_two_at_once_come_to_one_result(tmp_path):
     assert desk.landing.dirty_days() == []
 
 
-def test_quarantined_counts_by_file_and_reason():
-    desk = Desk({"a.jsonl": b"x\ny\n[]\n", "b.jsonl": line(event("a"))})
+def test_quarantined_says_which_line_why_and_when():
+    desk = Desk({"a.jsonl": b"x\n", "b.jsonl": line(event("a"))})
     desk.tick()
-    assert days.quarantined_files(desk.lake) == {"a.jsonl": {"not_json": 2, "not_an_object": 1}}
-    assert desk.landing.lines() == 4
+    desk.clock += 60
+    desk.folder.files["a.jsonl"] += b"[]\n"
+    desk.tick()
+    found = [(row["file"], row["line"], row["reason"], row["at"]) for row in days.quarantined(desk.lake)]
+    assert found == [("a.jsonl", 1, "not_json", NOW), ("a.jsonl", 2, "not_an_object", NOW + 60)]
+    assert desk.landing.lines() == 3
+
+
+def test_quarantined_of_a_lake_without_times_has_the_files():
+    desk = Desk({"a.jsonl": b"x\n"})
+    desk.tick()
+    (name,) = desk.lake.names("behavior/quarantine")
+    desk.lake.stored[name] = desk.lake.stored[name].drop_columns(["at"])
+    assert [row["at"] for row in days.quarantined(desk.lake)] == [NOW]
+    desk.clock += 60
+    desk.folder.files["a.jsonl"] += b"y\n"
+    desk.tick()
+    assert [row["at"] for row in days.quarantined(desk.lake)] == [NOW, NOW + 60]

@@ -26,7 +26,15 @@ from assets.behavior.mappings import formats as mappings
 from assets.behavior.quarantine import Reason, Rejected
 from assets.ports import Lake
 
-_QUARANTINE = pa.schema([("file", pa.string()), ("line", pa.int64()), ("reason", pa.string()), ("detail", pa.string())])
+QUARANTINE = pa.schema(
+    [
+        ("file", pa.string()),
+        ("line", pa.int64()),
+        ("reason", pa.string()),
+        ("detail", pa.string()),
+        ("at", pa.float64()),  # when it was put aside, unix seconds
+    ]
+)
 _HALF = {Reason.TRUNCATED, Reason.NOT_JSON, Reason.WRONG_ENCODING, Reason.BINARY, Reason.NUL, Reason.LONE_SURROGATE}
 _RECHECK_SECONDS = 3600.0  # a file with future-dated events is not read again more often
 
@@ -41,6 +49,16 @@ class Change:
     fresh: tuple[np.ndarray, ...] = ()  # hashes of the ids of events that the file did not have before
     deleted: int = 0  # tombstones among these
     reasons: Mapping[str, int] = field(default_factory=dict)  # of the lines that were refused now
+
+
+def put_aside(lake: Lake, name: str | None, seen_at: float) -> pa.Table:
+    """The refused lines that a ledger's entry names (schema QUARANTINE); `seen_at` stands for times not yet kept."""
+    table = lake.read(name) if name else None
+    if table is None:
+        return QUARANTINE.empty_table()
+    if "at" not in table.schema.names:
+        table = table.append_column("at", pa.array([seen_at] * table.num_rows, pa.float64()))
+    return table.select(QUARANTINE.names).cast(QUARANTINE)
 
 
 class Reading:
@@ -135,11 +153,12 @@ class Reading:
     def change(self, entry: Entry, dropped: list[Part], quarantine: str | None, quarantined: int) -> Change:
         """The outcome; writes the quarantine of this version, which holds what stood in the former one too."""
         if self.refused:
-            old = self._lake.read(quarantine) if quarantine else None
+            old = put_aside(self._lake, quarantine, entry.seen_at)
             lines, reasons, details = zip(*self.refused, strict=True)
-            new = pa.table([pa.array([entry.path] * len(lines)), lines, reasons, details], schema=_QUARANTINE)
+            files, times = [entry.path] * len(lines), [self._now] * len(lines)
+            new = pa.table([files, lines, reasons, details, times], schema=QUARANTINE)
             name = f"behavior/quarantine/{entry.key}-{entry.version}.parquet"
-            self._writes.put(name, pa.concat_tables([old.cast(_QUARANTINE), new]) if old is not None else new)
+            self._writes.put(name, pa.concat_tables([old, new]))
             entry = replace(entry, quarantine=name, quarantined=quarantined + new.num_rows)
         reasons = Counter(reason for _, reason, _ in self.refused)
         return Change(entry, tuple(self._added), tuple(dropped), tuple(self._fresh), self._deleted, reasons)
