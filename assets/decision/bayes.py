@@ -18,7 +18,7 @@ import numpy as np
 from assets.decision.config import ONE, EventTest, ShiftConfig
 
 _CHUNK = 32  # starts taken together
-_TOPICS = 64  # topics taken together: bounds the memory of thousands
+_TOPICS = 16  # topics taken together: bounds the memory of thousands, and a group stays in the processor's cache
 _CAP = 500.0  # log evidence of one start, size and belief; far beyond any threshold, and its sum is a number still
 _SAFE = 80.0  # log Bayes factors below this: eight may be multiplied before taking a log
 _GROUP = 8
@@ -52,18 +52,17 @@ class Rows:
     s: np.ndarray
     raised: np.ndarray | None = None
 
-    def is_raised(self) -> np.ndarray:
-        """Cells whose null odds are raised, [topics, days]."""
-        assert self.raised is not None  # noqa: S101 - for the type checker
-        return (self.raised[..., 0] != 1) | (self.raised[..., 1] != 0)
-
-    def raise_odds(self, term: np.ndarray, base: np.ndarray, size: float) -> None:
-        """Replaces the log likelihoods [topics, days, nodes] of raised cells: null odds a e^b + c, times e^size."""
+    def raised_days(self) -> np.ndarray:
+        """Days on which the null odds of some topic are raised [days]."""
         if self.raised is None:
-            return
-        z, day = np.nonzero(self.is_raised())
-        odds = np.exp(size) * (self.raised[z, day, 0][:, None] * np.exp(base[z, day]) + self.raised[z, day, 1][:, None])
-        term[z, day] = self.s[z, day][:, None] * np.log(odds) - self.n[z, day][:, None] * np.log1p(odds)
+            return np.zeros(len(self.weekday), bool)
+        return ((self.raised[..., 0] != 1) | (self.raised[..., 1] != 0)).any(0)
+
+    def raised_logit(self, days: np.ndarray, base: np.ndarray) -> np.ndarray:
+        """log of the null odds a e^b + c on such days; `base` [topics, these days, nodes] is b."""
+        assert self.raised is not None  # noqa: S101 - for the type checker
+        factor, more = self.raised[:, days, 0], self.raised[:, days, 1]
+        return np.log(factor[:, :, None] * np.exp(base) + more[:, :, None])
 
 
 def profile(rows: Rows, sizes: Sequence[float], nodes: int) -> Profile:
@@ -71,11 +70,15 @@ def profile(rows: Rows, sizes: Sequence[float], nodes: int) -> Profile:
     x, log_weights = node_grid(nodes)
     kinds, which = np.unique(rows.weekday, return_inverse=True)
     base = rows.logit[:, None, None] + kinds[None, :, None] + (rows.se[:, None] * x)[:, None, :]
+    days = np.flatnonzero(rows.raised_days())
+    raised = rows.raised_logit(days, base[:, which[days]]) if len(days) else None
 
     def cumulated(size: float) -> np.ndarray:
         level = base + size
         term = rows.s[:, :, None] * level[:, which] - rows.n[:, :, None] * np.logaddexp(0, level)[:, which]
-        rows.raise_odds(term, base[:, which], size)
+        if raised is not None:
+            odds = raised + size
+            term[:, days] = rows.s[:, days, None] * odds - rows.n[:, days, None] * np.logaddexp(0, odds)
         sums = np.zeros((term.shape[0], term.shape[1] + 1, nodes))
         np.cumsum(term, axis=1, out=sums[:, 1:])
         return sums
@@ -99,10 +102,10 @@ def last_profile(rows: Rows, sizes: Sequence[float], nodes: int, starts: np.ndar
     x, log_weights = node_grid(nodes)
     kinds, which = np.unique(rows.weekday, return_inverse=True)
     base = rows.logit[:, None, None] + kinds[None, :, None] + (rows.se[:, None] * x)[:, None, :]
-    plain = np.ones(rows.n.shape, bool) if rows.raised is None else ~rows.is_raised()
-    of_kind = which == np.arange(len(kinds))[:, None]  # [kinds, days]
-    n = np.where(of_kind, (rows.n * plain)[:, None, :], 0.0)
-    s = np.where(of_kind, (rows.s * plain)[:, None, :], 0.0)
+    days = rows.raised_days()
+    of_kind = (which == np.arange(len(kinds))[:, None]) & ~days  # [kinds, days]
+    n = np.where(of_kind, rows.n[:, None, :], 0.0)
+    s = np.where(of_kind, rows.s[:, None, :], 0.0)
     before = [_until(part, starts, 2) for part in (n, s)]
     whole_n, whole_s = n.sum(2), s.sum(2)
     tables = [np.logaddexp(0, base + size) for size in (0.0, *sizes)]
@@ -114,8 +117,9 @@ def last_profile(rows: Rows, sizes: Sequence[float], nodes: int, starts: np.ndar
     for size, table in zip(sizes, tables[1:], strict=True):
         moved.append(ended(size, table))
         gain.append(before[0].transpose(0, 2, 1) @ (table - tables[0]) - size * before[1].sum(1)[:, :, None])
-    if not plain.all():
-        null = null + _add_raised(rows, base[:, which], sizes, starts, moved, gain)
+    if days.any():
+        logit = rows.raised_logit(np.flatnonzero(days), base[:, which[days]])
+        null = null + _add_raised(rows, np.flatnonzero(days), logit, sizes, starts, moved, gain)
     return Last(null, tuple(moved), tuple(gain), log_weights)
 
 
@@ -132,21 +136,30 @@ def _until(table: np.ndarray, starts: np.ndarray, axis: int) -> np.ndarray:
 
 def _add_raised(
     rows: Rows,
-    base: np.ndarray,
+    days: np.ndarray,
+    logit: np.ndarray,
     sizes: Sequence[float],
     starts: np.ndarray,
     moved: list[np.ndarray],
     gain: list[np.ndarray],
 ) -> np.ndarray:
-    """Adds the raised cells to `moved` and `gain`; returns their part of the null on the last day."""
-    null = np.zeros(base.shape)
-    rows.raise_odds(null, base, 0.0)
+    """Adds days with raised odds `logit` [topics, days, nodes] to `moved` and `gain`; returns their part of the null on
+    the last day."""
+    n, had = rows.n[:, days, None], rows.s[:, days].sum(1)[:, None]
+    before = np.searchsorted(days, starts)  # how many of these days lie before each start
+    until = np.concatenate([np.zeros((len(n), 1)), np.cumsum(rows.s[:, days], axis=1)], axis=1)[:, before]
+    plain = (rows.s[:, days, None] * logit).sum(1)
+    odds = np.exp(logit)
+    null = np.log1p(odds)
     for number, size in enumerate(sizes):
-        term = np.zeros(base.shape)
-        rows.raise_odds(term, base, size)
-        moved[number] = moved[number] + term.sum(1)
-        gain[number] = gain[number] + _until(null - term, starts, 1)
-    return null.sum(1)
+        table = np.log1p(odds * np.exp(size))
+        moved[number] = moved[number] + plain + size * had - (n * table).sum(1)
+        table -= null
+        table *= n
+        sums = np.zeros((table.shape[0], table.shape[1] + 1, table.shape[2]))
+        np.cumsum(table, axis=1, out=sums[:, 1:])
+        gain[number] = gain[number] + sums[:, before] - size * until[:, :, None]
+    return plain - (n * null).sum(1)
 
 
 def last_day(found: Last) -> Iterator[np.ndarray]:

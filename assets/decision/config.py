@@ -54,8 +54,8 @@ class ShiftConfig:
     `alpha` is the probability of any false trigger within `horizon_days` of one contract. `spread` shares the evidence
     among beliefs on how many topics move: a number q means that each topic moves with probability q (1 = all of them),
     0 stands for q = 1/topics, and "one" for exactly one topic. `leak` is the largest share of knowledge failures that
-    may be booked as behavior, `dead_zone` the rise of their rate that is ignored. `selection` guards against labels
-    that follow the outcome (shift.py, "Labels").
+    may be booked as behavior, `dead_zone` the rise of their rate that is ignored; `sudden` sees rises within days, too
+    (shift.py, "Leak"). `selection` guards against labels that follow the outcome (shift.py, "Labels").
     """
 
     alpha: float = 0.05
@@ -71,6 +71,7 @@ class ShiftConfig:
     min_rows: int = 5  # of the reference, for a topic to have a baseline
     leak: float = 0.15
     dead_zone: float = 0.03
+    sudden: bool = True
     selection: bool = True
     new_task: float = 0.06
     spread: tuple[tuple[float | str, float], ...] = ((1.0, 0.6), (0.25, 0.15), (ONE, 0.25))

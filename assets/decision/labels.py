@@ -25,22 +25,23 @@ def rise(base: Baseline, n: np.ndarray, labelled: np.ndarray, first: int) -> np.
     weekday = base.offsets[(first + np.arange(len(n))) % 7][:, None]
     rate = sigmoid(base.logit + weekday) * base.known
     information = n * rate * (1 - rate)
-    got, expected, chance = ((part * base.known).sum(1) for part in (labelled, n * rate, information))
-    share = information.sum(0) / max(information.sum(), 1e-12)
-    reference = float((share**2 * base.se**2 * base.known).sum())  # variance of the mean baseline (logit^2)
+    got, expected = (labelled * base.known).sum(1), (n * rate).sum(1)
     effects = long_run_variance(base.day_effects, 0.0)
     largest = np.zeros(len(n))
     for days, margin in WINDOWS.items():
-        seen, usual, noise = (_window(part, days) for part in (got, expected, chance))
+        seen, usual, noise = (_window(part, days) for part in (got, expected, information))
+        chance = noise.sum(1)
+        share = noise / np.maximum(chance, 1e-12)[:, None]
+        reference = (share**2 * base.se**2).sum(1)  # variance of the mean baseline (logit^2)
         width = np.minimum(np.arange(1, len(n) + 1), days)
         with np.errstate(divide="ignore", invalid="ignore"):
-            variance = noise / usual**2 + (noise / usual) ** 2 * (effects / width + reference)
+            variance = chance / usual**2 + (chance / usual) ** 2 * (effects / width + reference)
             excess = seen / usual - 1 - margin * np.sqrt(variance)
         largest = np.maximum(largest, np.where(usual > 0, excess, 0.0))
     return largest
 
 
 def _window(series: np.ndarray, days: int) -> np.ndarray:
-    """Sums over the last days, fewer at the beginning."""
-    sums = np.concatenate([[0.0], np.cumsum(series)])
+    """Sums over the last days, fewer at the beginning, along the first axis."""
+    sums = np.concatenate([np.zeros((1, *series.shape[1:])), np.cumsum(series, axis=0)])
     return sums[1:] - sums[np.maximum(np.arange(1, len(sums)) - days, 0)]

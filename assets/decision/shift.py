@@ -17,10 +17,10 @@ over sizes and events. (3) Let every start that has not begun count 1: the sum o
 `horizon`, and Ville's inequality gives the bound. (4) For knowledge failures booked as behavior, and for labels that
 follow the outcome, the evidence must hold without and with the largest rise they explain: the smaller one counts.
 
-LEAK. Knowledge failures may be booked as behavior at any rate up to `leak`. x = rise of the topic's 14-day
-knowledge-failure rate above its reference, beyond `dead_zone`; the null rate p becomes p + k (1-p) with
-k = x leak/(1-leak). Divide by all labelled rows, never by those without a knowledge failure: that conditions on the
-outcome.
+LEAK. Knowledge failures may be booked as behavior at any rate up to `leak`. x = rise of the topic's knowledge-failure
+rate above its reference, beyond `dead_zone`, over 14 days, or over 5, 2 or 1 where it rose by more than chance (1, 1.5
+and 2 standard errors): an index outage raises it in a day. The null rate p becomes p + k (1-p), k = x leak/(1-leak).
+Divide by all labelled rows, never by those without a knowledge failure: that conditions on the outcome.
 
 LABELS. If failures become likelier to be labelled, their share rises without any shift. When the labelled share rises
 by the factor 1 + D, at most D/(1+D) of the labelled rows are extra failures: the null rate becomes (p + D)/(1 + D).
@@ -44,7 +44,8 @@ Sources: Ville 1939; Shiryaev 1963 and Roberts 1966 for sums over starts; Robbin
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -56,7 +57,9 @@ from assets.decision.config import LABEL_WATCH, EventTest, ShiftConfig
 from assets.decision.counts import BadCounts, DailyCounts
 
 NEW_TASK = "new_task"  # the event of topics without a baseline
-_WINDOW = 14  # days over which the rate of knowledge failures is measured
+_THREADS = 2
+_LONGEST = 14  # days over which the rate of knowledge failures is measured
+_WINDOWS = {_LONGEST: 0.0, 5: 1.0, 2: 1.5, 1: 2.0}  # days: standard errors that are left to chance
 _PRIOR_ROWS = 40.0  # that a topic's rate of knowledge failures borrows from all topics
 _HUGE = 1e200
 
@@ -102,7 +105,7 @@ def evidence(counts: DailyCounts, contract: Contract, config: ShiftConfig, *, si
     under other settings.
     """
     view = _View(counts, contract, config, since)
-    parts = {event: test.weight * view.daily(event, test) for event, test in view.tests()}
+    parts = view.each(view.daily)
     parts[NEW_TASK] = config.new_task * view.new_task()
     watch = view.daily("labelled", LABEL_WATCH) if view.has("labelled") else np.zeros(view.days)
     total = np.sum(list(parts.values()), axis=0)
@@ -114,7 +117,7 @@ def today(
 ) -> tuple[float, Reading]:
     """M of the last day alone, and what it says; a fraction of the trajectory's cost."""
     view = _View(counts, contract, config, since)
-    starts = {event: test.weight * view.today(event, test) for event, test in view.tests()}
+    starts = view.each(view.today)
     fresh = view.new_task()
     parts = {event: float(found.sum()) for event, found in starts.items()}
     parts[NEW_TASK] = float(config.new_task * fresh[-1]) if len(fresh) else 0.0
@@ -128,7 +131,7 @@ def changes(
 ) -> list[date | None]:
     """The likeliest day of change as it looked on each monitored day (`Reading.changed`), at a trajectory's cost."""
     view = _View(counts, contract, config, since)
-    together = sum((test.weight * view.by_start(event, test) for event, test in view.tests()), view.nothing())
+    together = sum(view.each(view.by_start).values(), view.nothing())
     half = together.sum(1, keepdims=True) / 2
     middle = np.argmax(np.cumsum(together, axis=1) >= half, axis=1) if view.days else ()
     return [view.day(int(at)) if half[day] > 0 else None for day, at in enumerate(middle)]
@@ -163,6 +166,14 @@ class _View:
     def tests(self) -> Iterator[tuple[str, EventTest]]:
         """Events that can be tested; the others abstain."""
         return ((event, test) for event, test in self.config.events.items() if self.has(event))
+
+    def each(self, work: Callable[[str, EventTest], np.ndarray]) -> dict[str, np.ndarray]:
+        """What every event's test finds, weighted; two events at a time, since numpy lets other threads run."""
+        self._raised()  # shared by all, computed once
+        tests = dict(self.tests())
+        with ThreadPoolExecutor(_THREADS) as pool:
+            found = pool.map(lambda event: tests[event].weight * work(event, tests[event]), tests)
+            return dict(zip(tests, found, strict=True))
 
     def daily(self, event: str, test: EventTest) -> np.ndarray:
         """Evidence of one event on every day, unweighted."""
@@ -254,12 +265,17 @@ class _View:
         if not self.has("know") or not self.config.leak:
             return np.zeros((len(self.contract.topics), self.days))
         base, width = self.contract.events["know"], len(self.contract.topics)
-        before = self._all.between(self.first_day - timedelta(days=_WINDOW - 1), self._monitored.last_day)
-        n, s = _window(before.n["know"][:, :width]), _window(before.S["know"][:, :width])
-        overall = (s.sum(1, keepdims=True) + 0.5) / (n.sum(1, keepdims=True) + 10)
-        rate = (s + _PRIOR_ROWS * overall) / (n + _PRIOR_ROWS)
+        before = self._all.between(self.first_day - timedelta(days=_LONGEST - 1), self._monitored.last_day)
+        n, s = (table["know"][:, :width] for table in (before.n, before.S))
         usual = (base.S + _PRIOR_ROWS * base.S.sum() / max(base.n.sum(), 1)) / (base.n + _PRIOR_ROWS)
-        return np.maximum(rate - usual - self.config.dead_zone, 0).T
+        largest = np.zeros((len(n), width))
+        for days, margin in _WINDOWS.items() if self.config.sudden else [(_LONGEST, 0.0)]:
+            rows, known = _window(n, days), _window(s, days)
+            overall = (known.sum(1, keepdims=True) + 0.5) / (rows.sum(1, keepdims=True) + 10)
+            rate = (known + _PRIOR_ROWS * overall) / (rows + _PRIOR_ROWS)
+            chance = margin * np.sqrt(rate * (1 - rate) / (rows + _PRIOR_ROWS)) if margin else 0.0
+            largest = np.maximum(largest, rate - usual - chance - self.config.dead_zone)
+        return largest[len(n) - self.days :].T
 
     def _selection(self) -> np.ndarray:
         """Rise of the labelled share beyond chance, [days]."""
@@ -295,10 +311,12 @@ class _View:
         event = max(starts, key=lambda name: float(starts[name].sum()))
         best = self.starts[[int(np.argmax(starts[event]))]]
         test, raised = self.config.events[event], self._raised() if event == "fail" else None
-        found = [
-            list(bayes.last_day(bayes.last_profile(part, test.sizes, self.config.nodes, best)))
-            for part in self._parts(event, raised)
-        ]
+        with ThreadPoolExecutor(_THREADS) as pool:
+            last = pool.map(
+                lambda part: list(bayes.last_day(bayes.last_profile(part, test.sizes, self.config.nodes, best))),
+                list(self._parts(event, raised)),
+            )
+            found = list(last)
         sizes = [np.concatenate([part[number][:, 0] for part in found]) for number in range(len(test.sizes))]
         size = int(np.argmax([part.sum() for part in sizes]))
         known = np.flatnonzero(self.contract.events[event].known)
@@ -306,7 +324,7 @@ class _View:
         return Reading(shares, changed, event, test.sizes[size], topics)
 
 
-def _window(table: np.ndarray) -> np.ndarray:
-    """Sums over the last 14 days, for the days after the first 13."""
+def _window(table: np.ndarray, days: int) -> np.ndarray:
+    """Sums over the last days, fewer at the beginning."""
     sums = np.vstack([np.zeros((1, table.shape[1])), np.cumsum(table, axis=0)])
-    return sums[_WINDOW:] - sums[:-_WINDOW]
+    return sums[1:] - sums[np.maximum(np.arange(1, len(sums)) - days, 0)]

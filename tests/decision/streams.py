@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
+from typing import Any
 
 import numpy as np
 
@@ -63,7 +64,7 @@ def counts(
     )
 
 
-def rows(found: DailyCounts) -> list[dict[str, object]]:
+def rows(found: DailyCounts) -> list[dict[str, Any]]:
     """As rows of a file."""
     return [
         {
@@ -87,6 +88,7 @@ def _even(weight: float, sizes: tuple[float, ...], weights: tuple[float, ...]) -
 _UP = (0.4, 0.8, 1.6)
 PROTOTYPE = ShiftConfig(  # what tests/decision/prototype.py has in its CFG
     selection=False,
+    sudden=False,
     new_task=0.1,
     spread=((1.0, 0.6), (0.25, 0.2), (0, 0.2)),
     events={
