@@ -182,21 +182,23 @@ def rejected(context: Context, slice_: str | None) -> None:
 @json_flag
 @_pass
 def status(context: Context) -> None:
-    """What is published, how fresh it is, and what was refused."""
-    from orchestration.overview import overview
+    """What is published and how fresh it is; which days are built; evidence, verdicts and the month's spend."""
+    from orchestration import overview, overview_behavior
 
-    facts = overview(context.hand)
-    context.show(facts, lambda: views.status_text(facts))
+    more = overview_behavior.overview(context.settings, context.behavior, context.decision)
+    facts = {**overview.overview(context.hand), **more}
+    context.show(facts, lambda: "\n".join([views.status_text(facts), *overview_behavior.as_text(facts)]))
 
 
 @cli.command()
 @json_flag
 @_pass
 def doctor(context: Context) -> None:
-    """Checks configuration, sources, models, engines and disk."""
-    from orchestration.overview import examine
+    """Checks configuration, sources, models, engines, disk, landed logs, warehouse, dbt project and decision."""
+    from orchestration import overview, overview_behavior
 
-    checks = examine(context.settings, lambda: context.hand)
+    more = overview_behavior.checks(context.settings, lambda: context.behavior, lambda: context.decision)
+    checks = overview.examine(context.settings, lambda: context.hand, more)
     context.show({"ok": all(row["ok"] for row in checks), "checks": checks}, lambda: views.doctor_text(checks))
     if not all(row["ok"] for row in checks):
         sys.exit(FAILED)

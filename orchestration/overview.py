@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from assets.errors import TwohandsError
@@ -54,8 +54,10 @@ def _iso(seconds: float | None) -> str | None:
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="seconds")
 
 
-def examine(settings: Settings, hand: Callable[[], FastHand]) -> list[dict[str, Any]]:
-    """Tries everything that a sync needs: [{name, ok, detail}]. Each check runs, whatever failed before it."""
+def examine(
+    settings: Settings, hand: Callable[[], FastHand], more: Sequence[tuple[str, Callable[[], str]]] = ()
+) -> list[dict[str, Any]]:
+    """Tries everything that a sync needs, and `more`: [{name, ok, detail}]. Each runs, whatever failed before it."""
     checks: list[tuple[str, Callable[[], str]]] = [
         ("home", lambda: _home(settings)),
         ("disk", lambda: _disk(settings)),
@@ -65,6 +67,7 @@ def examine(settings: Settings, hand: Callable[[], FastHand]) -> list[dict[str, 
         ("encoder", lambda: _encoder(hand())),
         ("index", lambda: ", ".join(f"{key} {value}" for key, value in hand().vector_index.describe().items())),
         ("published", lambda: _published(hand())),
+        *more,
     ]
     return [_tried(name, check) for name, check in checks]
 

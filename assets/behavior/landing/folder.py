@@ -39,6 +39,18 @@ class Pending:
     problems: Mapping[str, TwohandsError] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What has landed: files, their events and refused lines, files that are not whole yet, first and last event day."""
+
+    files: int = 0
+    events: int = 0
+    quarantined: int = 0
+    waiting: int = 0
+    first_day: date | None = None
+    last_day: date | None = None
+
+
 class Landing:
     """A landing folder, logs in the warehouse, or both, and what became of them. `now` is in unix seconds."""
 
@@ -109,8 +121,27 @@ class Landing:
 
     def lines(self) -> int:
         """Events and refused lines of the current versions of all files: what a share of refused lines is of."""
-        entries = landing_ledger.read(self._lake).entries.values()
-        return sum(entry.accepted + entry.quarantined for entry in entries)
+        counts = self.counts()
+        return counts.events + counts.quarantined
+
+    def counts(self) -> Counts:
+        """What the current versions of all files hold; reads no event."""
+        ledger = landing_ledger.read(self._lake)
+        entries, days = ledger.entries.values(), ledger.parts()
+        return Counts(
+            len(entries),
+            sum(entry.accepted for entry in entries),
+            sum(entry.quarantined for entry in entries),
+            sum(entry.waiting for entry in entries),
+            min(days, default=None),
+            max(days, default=None),
+        )
+
+    def missing(self) -> list[str]:
+        """What the ledger stands on and the lake lacks; reads no event."""
+        wanted = landing_ledger.read(self._lake).names()
+        found = {name for folder in landing_ledger.FOLDERS for name in self._lake.names(f"behavior/{folder}")}
+        return sorted(wanted - found) if len(wanted) > 1 else []  # a ledger that was never written stands on nothing
 
     def _known(self, tick: Tick) -> dict[str, str]:
         return tick.known(self._origins.owns)

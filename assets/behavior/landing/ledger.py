@@ -21,6 +21,7 @@ from assets.behavior.schemas import partition
 from assets.ports import Lake
 
 LEDGER = "behavior/landing/ledger.parquet"
+FOLDERS = ("events", "quarantine", "landing")  # under behavior/: where everything is that it names
 LOCK, LOCK_SECONDS = "behavior-landing", 600.0
 INPUTS = b"twohands.inputs"  # in the metadata of a day's table: what it was made of
 DATA = b"twohands.data"  # and the digest of its content

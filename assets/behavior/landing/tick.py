@@ -224,9 +224,7 @@ class Tick:
 
     def _tidy(self) -> None:
         """Removes what the ledger has not named for a while: replaced parts, and those of killed ticks."""
-        there = [
-            name for folder in ("events", "quarantine", "landing") for name in self._lake.names(f"behavior/{folder}")
-        ]
+        there = [name for folder in landing_ledger.FOLDERS for name in self._lake.names(f"behavior/{folder}")]
         idle = {*there} - self._ledger.names() - {_UNUSED}
         table = self._lake.read(_UNUSED)
         known = {row["name"]: row["since"] for row in table.to_pylist()} if table is not None else {}

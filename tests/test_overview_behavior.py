@@ -1,0 +1,125 @@
+"""`twohands status` and `twohands doctor` of the slow hand, over the real engines."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+
+import duckdb
+import pytest
+
+from assets.decision.ledger import Decided
+from assets.decision.spending.costs import Prices
+from orchestration.assembly import open_the_lake
+from orchestration.config import load
+from orchestration.ledger import LakeLedger
+from tests.test_cli import Project
+from tests.test_cli_behavior import DAY, event
+
+TODAY = datetime.now(UTC).date()
+
+
+def landed(folder) -> Project:
+    made = Project(folder)
+    made.configure('[behavior]\nlanding = "landing"\n')
+    (made.folder / "landing").mkdir()
+    return made
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Project:
+    """A built day, a later one that is not built, one from today, a bad line, a spend and a verdict."""
+    made = landed(tmp_path_factory.mktemp("status"))
+    landing = made.folder / "landing"
+    (landing / "a.jsonl").write_text(json.dumps(event(1)) + "\nnot json\n")
+    made.json("backfill", "--days", str(DAY))
+    later = [f"{day}T00:00:00Z" for day in (DAY + timedelta(days=1), TODAY)]
+    rows = [event(n, occurred_at=at, received_at=at) for n, at in enumerate(later, start=2)]
+    (landing / "b.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    made.json("ingest")
+    ledger = LakeLedger(open_the_lake(load(str(made.folder / "twohands.toml"))))
+    now = datetime.now(UTC)
+    ledger.append(Prices("EUR", 4.0).spend("gpu", 5_400, by="behavior/adapter", run="r1").entry(at=now))
+    said = Decided(evidence_key="k", action="wait", sentence="No shift is shown.", evidence={"day": str(DAY)})
+    ledger.append(said.entry(at=now, variant="main"))
+    return made
+
+
+def test_status_shows_days_quarantine_verdict_and_spend(project):
+    facts = project.json("status")
+    found, (main,) = facts["behavior"], facts["variants"]
+    assert (found["files"], found["events"], found["quarantined"]) == (2, 3, 1)
+    assert (found["first_day"], found["last_day"]) == (str(DAY), str(TODAY))
+    assert found["dirty_days"] == [str(DAY + timedelta(days=1)), str(TODAY)]
+    assert found["overdue_days"] == [str(DAY + timedelta(days=1))]
+    assert (main["variant"], main["evidence"]) == ("main", None)
+    assert (main["verdict"]["action"], main["verdict"]["day"]) == ("wait", str(DAY))
+    assert main["verdict_is_old"] is True
+    assert facts["spend"] == {
+        "month": f"{TODAY:%Y-%m}", "spent": 6.0, "budget": 500, "currency": "EUR", "finetunes": 0,
+    }  # fmt: skip
+    text = project.run("status")[1]
+    assert f"2 days to rebuild, 1 of them closed: {DAY + timedelta(days=1)}, {TODAY}" in text
+    assert f"main: wait as of {DAY}: No shift is shown.; days have changed since" in text
+    assert "6.00 of 500.00 EUR" in text
+
+
+def test_status_tells_of_one_part_that_is_damaged_and_shows_the_others(tmp_path):
+    made = landed(tmp_path)
+    (made.folder / "landing" / "a.jsonl").write_text(json.dumps(event(1)) + "\n")
+    made.json("ingest")
+    (made.folder / ".twohands" / "lake" / "behavior" / "landing" / "ledger.parquet").write_bytes(b"PAR1 no more")
+    facts = made.json("status")
+    assert "ledger.parquet" in facts["behavior"]["error"]
+    assert facts["spend"]["spent"] == 0
+    assert "interactions: " in made.run("status")[1]
+
+
+def test_status_imports_no_engine_of_the_slow_hand_and_no_torch(project):
+    code = (
+        "import sys; sys.argv = ['twohands', '--config', sys.argv[1], 'status']\n"
+        "from orchestration.cli import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print({'torch', 'transformers', 'duckdb', 'dbt', 'sklearn', 'dagster'} & set(sys.modules))"
+    )
+    command = [sys.executable, "-c", code, str(project.folder / "twohands.toml")]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.endswith("set()\n")
+
+
+def failing(project: Project) -> dict[str, str]:
+    code, out, _ = project.run("doctor", "--json")
+    wrong = {row["name"]: row["detail"] for row in json.loads(out)["checks"] if not row["ok"]}
+    assert code == (1 if wrong else 0)
+    return wrong
+
+
+def test_doctor_finds_nothing_wrong_with_the_slow_hand(project):
+    assert failing(project) == {}
+    names = [row["name"] for row in project.json("doctor")["checks"]]
+    assert names[-6:] == ["landing", "landing ledger", "ledger", "warehouse", "dbt project", "decision main"]
+
+
+def test_doctor_names_what_is_wrong_with_the_slow_hand(tmp_path):
+    made = landed(tmp_path)
+    (made.folder / "landing" / "a.jsonl").write_text(json.dumps(event(1)) + "\n")
+    made.json("ingest")
+    made.configure('[behavior]\nlanding = "nowhere"\n[decision]\nbudget = { per_month = 3, per_gpu_hour = 4 }\n')
+    home = made.folder / ".twohands"
+    (part,) = (home / "lake" / "behavior" / "events").rglob("*.parquet")
+    part.unlink()
+    (home / "lake" / "ledger" / "2026-10").mkdir(parents=True)
+    (home / "lake" / "ledger" / "2026-10" / "closed.parquet").write_bytes(b"PAR1")
+    (home / "warehouse.duckdb").write_bytes(b"no database" * 1_000)
+    wrong = failing(made)
+    assert set(wrong) == {"landing", "landing ledger", "ledger", "warehouse", "decision main"}
+    assert part.name in wrong["landing ledger"]
+    assert "every verdict would be blocked" in wrong["decision main"]
+    assert all("Next:" in detail for detail in wrong.values()), wrong
+
+
+def test_doctor_says_who_has_the_warehouse_open(project):
+    with duckdb.connect(str(project.folder / ".twohands" / "warehouse.duckdb")):
+        wrong = failing(project)
+    assert set(wrong) == {"warehouse"}
