@@ -173,7 +173,7 @@ def _landed(data: BehaviorData) -> str:
     counts, missing = data.landing.counts(), data.landing.missing()
     if missing:
         raise CorruptState(
-            f"{len(missing)} tables are missing from the lake that the ledger of the landing folder names: {missing[0]}",
+            f"{len(missing)} tables that the ledger of the landing folder names are missing: {missing[0]}",
             expected="every part that the ledger names",
             next_step="restore them from a backup",
         )

@@ -41,7 +41,7 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What has landed: files, their events and refused lines, files that are not whole yet, first and last event day."""
+    """What has landed: files, their events and refused lines, files that are not whole, first and last event day."""
 
     files: int = 0
     events: int = 0
