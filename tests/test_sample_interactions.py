@@ -202,7 +202,7 @@ def test_a_shift_raises_behavior_failures_of_its_sort_and_nothing_else(logs, scr
     assert min(shifted[one]["occurred_at"][:10] for one in changed) == "2026-10-02"  # day 31
     after = [one for one in shifted if shifted[one]["occurred_at"] >= "2026-10-02" and labelled(shifted[one])]
     more = sum(failed(shifted[one]) for one in after) - sum(failed(usual[one]) for one in after)
-    assert 0.05 < more / len(after) < 0.12
+    assert 0.18 < more / len(after) < 0.30  # 6% plus 2 on the logit scale
     edited = [shifted[one] for one in changed if failed(shifted[one]) and "corrected_response" in shifted[one]]
     if shift == "format":
         assert all(event["corrected_response"].startswith("- ") for event in edited)
