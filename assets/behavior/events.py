@@ -158,6 +158,10 @@ class Collector:
         """Notes a line for the quarantine; 0 is the whole file."""
         self.refused.append((line, refusal.reason.value, refusal.detail))
 
+    def discard(self) -> None:
+        """Forgets all events that are held; what was refused stays."""
+        self._tables, self.bytes, self.recheck = [], 0, None
+
     def days(self) -> Iterator[DayOfEvents]:
         """Hands over all events that are held, by day."""
         if not self._tables:

@@ -222,6 +222,21 @@ def test_a_compressed_file_that_is_cut_waits_and_is_then_truncated():
     assert cut.tick().reasons == {"truncated": 1}
 
 
+def test_a_compressed_file_that_is_cut_takes_no_event_of_its_last_whole_version_away():
+    whole = gzip.compress(b"".join(line(event(f"e{i}", prompt=str(i * 7919) * 9)) for i in range(3000)))
+    desk = Desk({"a.jsonl.gz": whole})
+    desk.tick()
+    desk.build()
+    desk.folder.files["a.jsonl.gz"], desk.folder.modified = whole[: len(whole) // 2], NOW - 5
+    assert (desk.tick().waiting, desk.landing.dirty_days()) == (1, [])
+    desk.clock += 3_700
+    assert (desk.tick().reasons, desk.landing.dirty_days()) == ({"truncated": 1}, [])
+    desk.folder.files["a.jsonl.gz"] = gzip.compress(line(event("other")))
+    desk.tick()
+    desk.build()
+    assert [row["id"] for row in desk.rows(august(2))] == ["other"]
+
+
 def test_a_zip_bomb_is_refused_in_little_memory():
     bomb = gzip.compress(b"\0" * (400 << 20), 9)
     desk = Desk({"a.jsonl.gz": bomb})
@@ -271,6 +286,22 @@ def test_a_parquet_file_with_wrong_columns_is_refused_by_name():
     desk = Desk({"a.parquet": parquet([{"id": "a", "text": "x"}])})
     assert desk.tick().reasons == {"wrong_columns": 1}
     assert "occurred_at" in str(days.quarantined(desk.lake)[0]["detail"])
+
+
+@pytest.mark.parametrize("spoil", ["cut", "page"])
+def test_a_parquet_file_that_is_damaged_takes_no_event_of_its_last_whole_version_away(spoil):
+    rows = [event(f"e{n}", prompt=str(n * 7919) * 9) for n in range(2000)]
+    desk = Desk({"a.parquet": parquet(rows)})
+    desk.tick()
+    desk.build()
+    data = bytearray(parquet([*rows[:1000], event("new")]))
+    bad = data[: len(data) // 2] if spoil == "cut" else data[:40] + b"\xff" * 20_000 + data[20_040:]
+    desk.folder.files["a.parquet"] = bytes(bad)
+    assert (desk.tick().reasons, desk.landing.dirty_days()) == ({"corrupt_parquet": 1}, [])
+    desk.folder.files["a.parquet"] = bytes(data)
+    assert desk.tick().accepted == 1
+    desk.build()
+    assert len(desk.rows(august(2))) == 1001
 
 
 def test_a_parquet_row_that_breaks_the_contract_is_quarantined_by_its_number():

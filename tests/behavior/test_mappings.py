@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 
 import pytest
 
 from assets.behavior import days
 from assets.behavior.mappings import formats as mappings
-from tests.behavior.landing_tools import Desk, august
+from tests.behavior.landing_tools import NOW, Desk, august
 
 CREATED = 1_785_664_800  # 2026-08-02T10:00:00Z
 PASSAGES = [{"chunk_id": "c", "doc_id": "d.md", "text_sha": "s"}]
@@ -225,3 +226,105 @@ def test_packed_export_in_the_landing_folder_is_mapped_and_replaced_as_a_whole()
     desk.tick()
     desk.build()
     assert [row["id"] for row in desk.rows(august(2))] == ["chatcmpl-2"]
+
+
+RECORDS = {
+    "openai": (chat, "chatcmpl-{}"),
+    "langfuse": (lambda id: trace(id=id), "trace-{}"),
+}
+
+
+def export(format: str, count: int, first: int = 0) -> bytes:
+    make, name = RECORDS[format]
+    return b"".join(json.dumps(make(name.format(n))).encode() + b"\n" for n in range(first, first + count))
+
+
+def damaged(packed: bytes) -> bytes:
+    """The checksum does not fit; zlib itself finds nothing wrong."""
+    return packed[:-8] + bytes([packed[-8] ^ 1]) + packed[-7:]
+
+
+FILE = "export.jsonl.gz"
+
+
+@pytest.mark.parametrize("format", RECORDS)
+@pytest.mark.parametrize(("spoil", "reason"), [(damaged, "corrupt_gzip"), (lambda d: d[: len(d) // 2], "truncated")])
+def test_packed_export_that_is_damaged_or_cut_takes_nothing_away(format, spoil, reason):
+    desk = Desk({FILE: gzip.compress(export(format, 2))})
+    assert desk.tick().accepted == 2
+    desk.build()
+    good = desk.tables()
+    desk.folder.files[FILE] = spoil(gzip.compress(export(format, 300, first=1)))
+    report = desk.tick()
+    assert (report.accepted, report.reasons, report.days) == (0, {reason: 1}, ())
+    assert desk.build() == {}
+    assert desk.tables() == good
+    desk.folder.files[FILE] = gzip.compress(export(format, 300, first=1))
+    assert desk.tick().accepted == 299
+    desk.build()
+    assert desk.quarantined() == []
+    assert len(next(iter(desk.tables().values()))) == 300
+
+
+@pytest.mark.parametrize("format", RECORDS)
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.999])
+def test_packed_export_that_is_still_being_written_waits(format, share):
+    whole = gzip.compress(export(format, 300))
+    desk = Desk({FILE: whole[: int(len(whole) * share)]}, modified=NOW - 5)
+    report = desk.tick()
+    assert (report.accepted, report.quarantined, report.waiting) == (0, 0, 1)
+    desk.folder.files[FILE] = whole
+    report = desk.tick()
+    assert (report.accepted, report.waiting) == (300, 0)
+    desk.build()
+    desk.folder.files[FILE] = whole[: int(len(whole) * share)]  # somebody writes it again
+    assert (desk.tick().waiting, desk.landing.dirty_days()) == (1, [])
+    desk.clock += 3_700
+    assert (desk.tick().reasons, desk.landing.dirty_days()) == ({"truncated": 1}, [])
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("format", RECORDS)
+def test_flipped_bit_of_a_packed_export_changes_no_event(format, seed):
+    data = bytearray(gzip.compress(export(format, 60)))
+    data[random.Random(seed).randrange(12, len(data))] ^= 1 << (seed % 8)  # noqa: S311
+    assert Desk({FILE: bytes(data)}).tick().accepted == 0
+
+
+@pytest.mark.parametrize("format", RECORDS)
+def test_half_a_last_record_waits_and_the_others_are_read(format):
+    text = export(format, 3)
+    desk = Desk({"export.jsonl": text[:-40]}, modified=NOW - 5)
+    report = desk.tick()
+    assert (report.accepted, report.quarantined, report.waiting) == (2, 0, 1)
+    desk.folder.files["export.jsonl"] = text
+    report = desk.tick()
+    assert (report.accepted, report.waiting) == (1, 0)
+    cut = Desk({"export.jsonl": text[:-40]}).tick()
+    assert (cut.accepted, cut.reasons, cut.waiting) == (2, {"truncated": 1}, 0)
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("format", RECORDS)
+def test_array_that_is_half_written_waits_as_a_whole(format, indent):
+    records = [json.loads(line) for line in export(format, 20).splitlines()]
+    text = json.dumps(records, indent=indent).encode()
+    desk = Desk({"export.json": text[: len(text) * 2 // 3]}, modified=NOW - 5)
+    report = desk.tick()
+    assert (report.accepted, report.quarantined, report.waiting) == (0, 0, 1)
+    desk.clock += 3_700
+    assert desk.tick().reasons == {"truncated": 1}
+    desk.folder.files["export.json"] = text
+    assert (desk.tick().accepted, desk.quarantined()) == (20, [])
+
+
+def test_array_that_is_no_json_in_the_middle_is_refused_as_a_whole():
+    text = json.dumps([chat(f"c{n}") for n in range(3)], indent=1).encode().replace(b'"c1"', b"c1")
+    _, desk = read(text, "openai", "export.json")
+    assert [(line, reason) for _, line, reason in desk.quarantined()] == [(0, "not_json")]
+
+
+def test_json_that_is_nested_too_deeply_costs_only_itself():
+    deep = b'{"messages": ' + b"[" * 200_000 + b"\n"
+    desk = Desk({"a.jsonl": deep, "b.jsonl": export("openai", 1)})
+    assert desk.tick().accepted == 1

@@ -87,14 +87,21 @@ class FileReader:
         old: dict[date, list[Part]] = defaultdict(list)
         for part in before.parts:
             old[part.day].append(part)
-        parts = list(before.parts) if reading.damaged else reading.finish(old)  # the last good version stays
+        if reading.damaged:
+            reading.discard()
+            parts = list(before.parts)  # the last whole version stays
+        else:
+            parts = reading.finish(old)
         kept = {part.name for part in parts}
+        read = data if kind != "interactions" else memoryview(data)[:consumed]
+        if not reading.whole:
+            consumed = before.consumed if reading.damaged else 0
         entry = replace(
             reading.entry,
             size=len(data),
             format=kind,
             consumed=consumed,
-            sha=hashlib.sha256(memoryview(data)[:consumed]).hexdigest(),
+            sha=hashlib.sha256(read).hexdigest(),
             lines=reading.lines,
             waiting=waiting,
             parts=tuple(parts),

@@ -85,12 +85,12 @@ def plain_chunks(data: bytes, start: int) -> Iterator[bytes]:
         yield data[place : place + CHUNK]
 
 
-def damaged(data: bytes, limits: Limits) -> bool:
-    """Whether a gzip file does not fit its own checksums; one that ends early is not damaged, but not whole yet."""
+def inflated(data: bytes, limits: Limits) -> Inflater:
+    """A gzip file that was inflated once to its end: whether it fits its own checksums, and whether it is whole."""
     inflater = Inflater(data, limits)
     for _ in inflater.chunks():
         pass
-    return inflater.problem is Reason.CORRUPT_GZIP
+    return inflater
 
 
 class Inflater:

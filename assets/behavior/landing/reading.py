@@ -4,6 +4,8 @@
 |---|---|---|
 | a line end, or a whole JSON text | read | read |
 | half a line, or half a gzip stream | waits | quarantined as truncated |
+
+A compressed or Parquet file that is damaged or not whole takes nothing away: events of its last whole version stay.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import pyarrow as pa
 from assets.behavior.events import Collector, DayOfEvents, add, shas
 from assets.behavior.interactions import parse
 from assets.behavior.landing.ledger import Entry, Part
-from assets.behavior.landing.lines import BOM, Cutter, Inflater, Limits, damaged, plain_chunks
+from assets.behavior.landing.lines import BOM, Cutter, Inflater, Limits, inflated, plain_chunks
 from assets.behavior.landing.parquet import parquet_lines
 from assets.behavior.landing.writes import Writes
 from assets.behavior.mappings import formats as mappings
@@ -35,6 +37,13 @@ QUARANTINE = pa.schema(
         ("at", pa.float64()),  # when it was put aside, unix seconds
     ]
 )
+_DAMAGED = {  # as the reason of a whole file
+    Reason.CORRUPT_GZIP,
+    Reason.INFLATES_TOO_MUCH,
+    Reason.CORRUPT_PARQUET,
+    Reason.TRUNCATED,
+    Reason.NOT_JSON,
+}
 _HALF = {Reason.TRUNCATED, Reason.NOT_JSON, Reason.WRONG_ENCODING, Reason.BINARY, Reason.NUL, Reason.LONE_SURROGATE}
 _RECHECK_SECONDS = 3600.0  # a file with future-dated events is not read again more often
 
@@ -66,11 +75,13 @@ class Reading:
 
     def __init__(self, lake: Lake, writes: Writes, entry: Entry, limits: Limits, now: float) -> None:
         self.entry, self.lines = entry, 0
+        self._stands = bool(entry.parts) and entry.consumed > 0  # a whole version of the file
         self.parts: list[Part] = []
         self._lake, self._writes, self._limits, self._now = lake, writes, limits, now
         self._collector = Collector(limits, now)
         self._flushes = 0
         self.damaged = False  # nothing of this version may be believed
+        self.whole = True  # the file was read to its end
         self._added: list[tuple[date, np.ndarray]] = []
         self._fresh: list[np.ndarray] = []
         self._deleted = 0
@@ -97,9 +108,16 @@ class Reading:
         A flipped bit makes other, valid lines long before zlib or the checksum at the end notices: nothing of a file
         is taken before all of it was inflated once.
         """
-        if damaged(data, self._limits):
+        checked = inflated(data, self._limits)
+        self.whole = checked.problem is None and not checked.incomplete
+        if checked.problem is Reason.CORRUPT_GZIP or (self._stands and not self.whole):
             self.damaged = True
-            self._collector.refuse(0, Rejected(Reason.CORRUPT_GZIP, "the checksum does not fit: nothing of it is read"))
+            if checked.incomplete and not settled:
+                return True
+            why = "the checksum does not fit" if checked.problem is Reason.CORRUPT_GZIP else "it ends early"
+            why = "it is too large unpacked" if checked.problem is Reason.INFLATES_TOO_MUCH else why
+            reason = checked.problem or Reason.TRUNCATED
+            self._collector.refuse(0, Rejected(reason, f"{why}: nothing of it is read, and what was read before stays"))
             return False
         cutter, inflater = Cutter(self._limits.line_bytes), Inflater(data, self._limits)
         for chunk in inflater.chunks():
@@ -119,20 +137,33 @@ class Reading:
     def mapped(self, data: bytes, kind: str, settled: bool) -> bool:
         """Parquet, or a format that is mapped as a whole. Returns whether it waits."""
         try:
-            found = parquet_lines(data, self._limits) if kind == "parquet" else mappings.lines(data, kind, self._limits)
+            whole = data if settled or kind == "parquet" else mappings.whole(data)
+            waits = len(whole) < len(data)
+            found = (
+                parquet_lines(data, self._limits) if kind == "parquet" else mappings.lines(whole, kind, self._limits)
+            )
             for number, line in found:
                 self.lines = max(self.lines, number)
-                if isinstance(line, Rejected):
-                    self._collector.refuse(number, line)
-                else:
+                if not isinstance(line, Rejected):
                     self._collector.take([line if len(line) <= self._limits.line_bytes else None], number)
                     self._flush_if_full()
+                elif line.reason is Reason.CORRUPT_PARQUET and self._stands:
+                    raise line
+                else:
+                    self._collector.refuse(number, line)
         except Rejected as refusal:
-            half = refusal.reason in (Reason.CORRUPT_PARQUET, Reason.TRUNCATED)
-            if half and not settled:
+            self.whole = False
+            self.damaged = refusal.reason in _DAMAGED
+            if refusal.reason in (Reason.CORRUPT_PARQUET, Reason.TRUNCATED) and not settled:
                 return True
             self._collector.refuse(0, refusal)
-        return False
+            return False
+        return waits
+
+    def discard(self) -> None:
+        """Forgets the events of this version; what was refused stays."""
+        self._collector.discard()
+        self.parts, self._added, self._fresh, self._deleted = [], [], [], 0
 
     def finish(self, old: Mapping[date, list[Part]]) -> list[Part]:
         """Stores what is held and returns the parts of this version. A day that is as it was keeps its old parts."""

@@ -114,7 +114,8 @@ class Tick:
         if replacing and others:
             former = [self._ledger.entries[found] for found in (path, *others) if found in self._ledger.entries]
             parts = tuple(part for entry in former for part in entry.parts)
-            before = Entry(path, version=self._ledger.generation, parts=parts)
+            read = max(entry.consumed for entry in former)
+            before = Entry(path, version=self._ledger.generation, consumed=read, parts=parts)
             self._withdrawn.update(others)
         self.take(SourceFile(path, len(data), "", None), data, settled=True, wanted=wanted, before=before)
 

@@ -16,6 +16,7 @@ from assets.behavior.quarantine import Reason, Rejected, unreadable
 
 Record = tuple[int, dict[str, Any]]  # the number of its line, or of its place in an array, from 1
 _SNIFFED = 64 << 10
+_TAIL = 8  # characters: half a word or an escape at the end of a text is reported where it begins
 _MAPPERS: Mapping[str, Callable[[Sequence[Record]], Iterator[tuple[int, dict[str, Any] | Rejected]]]] = {
     "openai": openai.interactions,
     "langfuse": langfuse.interactions,
@@ -33,6 +34,14 @@ def sniff(data: bytes, *, packed: bool) -> str:
         if any(all(f'"{key}"'.encode() in head for key in keys) for keys in module.SIGNS):
             return name
     return "interactions"
+
+
+def whole(data: bytes) -> bytes:
+    """What is whole of a plain file that somebody may still be writing to: all of it but half a last line."""
+    end = data.rfind(b"\n") + 1
+    if data.startswith(GZIP) or not data[end:].strip() or _is_object(data[end:]) or _document(data) is not None:
+        return data
+    return data if _is_document(data) else data[:end]
 
 
 def lines(data: bytes, kind: str, limits: Limits) -> Iterator[tuple[int, bytes | Rejected]]:
@@ -57,7 +66,9 @@ def _text(data: bytes, limits: Limits) -> bytes:
     inflater = Inflater(data, limits)
     whole = b"".join(inflater.chunks())
     if inflater.problem or inflater.incomplete:
-        raise Rejected(inflater.problem or Reason.TRUNCATED, "the gzip stream is damaged or ends early")
+        raise Rejected(
+            inflater.problem or Reason.TRUNCATED, "the gzip stream is damaged or ends early: nothing is read"
+        )
     return whole
 
 
@@ -67,6 +78,8 @@ def _records(data: bytes, limits: Limits) -> Iterator[tuple[int, dict[str, Any] 
         for number, record in enumerate(whole, start=1):
             yield number, record if isinstance(record, dict) else Rejected(Reason.NOT_AN_OBJECT, "not an object")
         return
+    if _is_document(data):
+        raise _broken(data)
     cutter, number = Cutter(limits.line_bytes), 0
     for chunk in [*plain_chunks(data, 0), b"\n"]:
         for line in cutter.feed(chunk):
@@ -86,7 +99,7 @@ def _document(data: bytes) -> Sequence[Any] | None:
         return None  # JSON lines
     try:
         whole = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if isinstance(whole, dict):
         lists = [
@@ -96,11 +109,40 @@ def _document(data: bytes) -> Sequence[Any] | None:
     return whole if isinstance(whole, list) else None
 
 
+def _is_document(data: bytes) -> bool:
+    """Whether a file begins as one JSON text over several lines, and not as JSON lines."""
+    first = data.lstrip(b"\xef\xbb\xbf \t\r\n").split(b"\n", 1)[0].strip()
+    return first == b"{" or (first.startswith(b"[") and not _is_json(first))
+
+
+def _broken(data: bytes) -> Rejected:
+    """Why one JSON text cannot be read."""
+    try:
+        json.loads(data)
+    except UnicodeDecodeError:
+        return unreadable(data, "")
+    except json.JSONDecodeError as error:
+        early = error.pos >= len(error.doc.rstrip()) - _TAIL or "Unterminated" in error.msg
+        why = "it ends in the middle of its JSON" if early else f"not JSON at line {error.lineno}"
+        return Rejected(Reason.TRUNCATED if early else Reason.NOT_JSON, f"{why}: nothing of it is read")
+    except RecursionError:
+        return Rejected(Reason.NOT_JSON, "nested too deeply: nothing of it is read")
+    return Rejected(Reason.NOT_AN_OBJECT, "JSON, but no records")
+
+
 def _is_object(line: bytes) -> bool:
     try:
         return isinstance(json.loads(line), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _record(line: bytes) -> dict[str, Any] | Rejected:
