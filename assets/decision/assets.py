@@ -28,7 +28,8 @@ VERDICT = dg.AssetKey([GROUP, "verdict"])
 CANDIDATES = dg.AssetKey(["behavior", "frozen_candidates"])
 APPROVE_TAG = "twohands/approve"  # yes or no, on a run that materializes decision/verdict
 VERDICT_TAG = "twohands/verdict"  # the verdict whose fine-tune a run is
-SHOWN_FORMER = 5  # readings before a correction, drawn in gray
+SHOWN_FORMER = 5  # readings before a correction, drawn in gray; fine-tunes of the past
+KEPT = 60  # newest readings that are looked through for them
 
 
 @dataclass(frozen=True)
@@ -68,15 +69,13 @@ def _evidence(variants: dg.PartitionsDefinition, policy: Policy) -> Any:
         variant = context.partition_key
         with translated(policy.retries, policy.retry_seconds):
             record = decision.observe(variant)
-            former = [one for one in decision.store.records(variant, 30) if record and _revised(one, record)]
+            kept = decision.store.records(variant, KEPT)
         if record is None:
             return dg.MaterializeResult(
                 data_version=dg.DataVersion("learning"),
                 metadata={"state": "learning: the reference days of the release are not all closed"},
             )
-        return dg.MaterializeResult(
-            data_version=dg.DataVersion(record.key), metadata=shown(_of_record(record, former[-SHOWN_FORMER:]))
-        )
+        return dg.MaterializeResult(data_version=dg.DataVersion(record.key), metadata=shown(_of_record(record, kept)))
 
     return evidence
 
@@ -87,13 +86,21 @@ def _revised(one: Record, record: Record) -> bool:
     return same and one.restatements < record.restatements
 
 
-def _of_record(record: Record, former: Sequence[Record]) -> Metadata:
+def _consumed(records: Sequence[Record], record: Record) -> list[Record]:
+    """The last readings of watches that began before this one and ended with a fine-tune."""
+    last = {one.since: one for one in records if one.since < record.since and one.contract == record.contract}
+    return [last[since] for since in sorted(last)]
+
+
+def _of_record(record: Record, kept: Sequence[Record]) -> Metadata:
+    former = [one for one in kept if _revised(one, record)][-SHOWN_FORMER:]
     metadata = preview.of_evidence(
         record.as_evidence(),
         threshold=record.threshold,
         restatements=record.restatements,
         reading=record.as_reading(),
         former=[one.as_evidence() for one in former],
+        acted=[one.as_evidence() for one in _consumed(kept, record)[-SHOWN_FORMER:]],
     )
     metadata |= {
         "snapshot": record.snapshot[:16],

@@ -275,7 +275,11 @@ class Decision:
                 action=str(verdict.action),
                 sentence=verdict.sentence,
                 reasons=tuple(f"{gate.name}: {gate.measured} ({gate.required})" for gate in verdict.reasons),
-                evidence={**verdict.evidence, "day": now.day.isoformat(), "gates": _gates(verdict)},
+                evidence={
+                    **verdict.evidence,
+                    "day": now.day.isoformat() if counts.days else "",
+                    "gates": _gates(verdict),
+                },
                 cost=verdict.cost,
             )
             taken_back = self._retract(variant, fact, record, now.fired)
@@ -303,7 +307,13 @@ class Decision:
         entries = self.ledger.entries([Kind.VERDICT, Kind.RETRACTION], variant=variant)
         why = {e.data["verdict"]: str(e.data["why"]) for e in entries if e.kind is Kind.RETRACTION}
         said = [
-            Said(e.id, str(e.data["evidence"].get("day")), e.data["action"], e.data["sentence"], why.get(e.id, ""))
+            Said(
+                e.id,
+                str(e.data["evidence"].get("day") or "no closed day"),
+                e.data["action"],
+                e.data["sentence"],
+                why.get(e.id, ""),
+            )
             for e in entries
             if e.kind is Kind.VERDICT
         ]

@@ -32,9 +32,11 @@ def of_evidence(
     restatements: int,
     reading: Reading | None = None,
     former: Sequence[Evidence] = (),
+    acted: Sequence[Evidence] = (),
 ) -> Metadata:
     """M of the newest day against `threshold`, the one in force after `restatements` corrections; shares of events;
-    the likeliest day of change; a plot. `former` holds what was said before those corrections."""
+    the likeliest day of change; a plot. `former` holds what was said before those corrections, `acted` the evidence
+    that fine-tunes have consumed."""
     newest = float(evidence.total[-1]) if len(evidence.total) else 0.0
     highest = float(evidence.total.max()) if len(evidence.total) else 0.0
     watch = float(evidence.label_watch[-1]) if len(evidence.label_watch) else 0.0
@@ -42,13 +44,14 @@ def of_evidence(
         "M": newest,
         "threshold": float(threshold),
         "M_of_threshold": newest / threshold,
-        "log10_M_of_threshold": _log10(newest) - _log10(threshold),
         "highest_M": highest,
         "label_watch": watch,
         "label_watch_of_threshold": watch / evidence.threshold,
         "restatements": restatements,
         "days_monitored": len(evidence.total),
     }
+    if len(evidence.total):
+        metadata["log10_M_of_threshold"] = _log10(newest) - _log10(threshold)
     metadata |= {f"share_{event}": round(share, 6) for event, share in shares(evidence).items()}
     fired = evidence.fired(threshold)
     metadata["fired"] = fired.isoformat() if fired else "no"
@@ -58,8 +61,8 @@ def of_evidence(
         strongest = sorted(reading.topics.items(), key=lambda item: (-item[1], item[0]))
         head = ("topic", f"log10 Bayes factor of {reading.event} {reading.size:+g} logit")
         metadata["topics"] = table(head, [(topic, f"{value:+.2f}") for topic, value in strongest])
-    if len(evidence.total):
-        metadata["plot"] = plot(evidence, threshold=threshold, reading=reading, former=former)
+    if len(evidence.total) or acted:
+        metadata["plot"] = plot(evidence, threshold=threshold, reading=reading, former=former, acted=acted)
     return metadata
 
 
@@ -86,35 +89,51 @@ def shares(evidence: Evidence) -> Mapping[str, float]:
 
 
 def plot(
-    evidence: Evidence, *, threshold: float, reading: Reading | None = None, former: Sequence[Evidence] = ()
+    evidence: Evidence,
+    *,
+    threshold: float,
+    reading: Reading | None = None,
+    former: Sequence[Evidence] = (),
+    acted: Sequence[Evidence] = (),
 ) -> Markdown:
-    """log10 M by day; the colors divide its height by the shares of events. Gray: what was said before corrections."""
+    """log10 M by day; the colors divide its height by the shares of events. Gray: what was said before corrections.
+    Each of `acted` ends with the fine-tune that consumed it; M counts anew from there."""
     top = max(_log10(threshold), 1.0) * _ABOVE
-    days = _days(evidence)
+    trajectories = [one for one in (*acted, evidence) if len(one.total)]
 
     def draw(axes) -> None:  # noqa: ANN001 - matplotlib's
         for one in former:
             axes.plot(_days(one), _height(one.total, top), color="0.65", linewidth=0.8)
-        floor = np.full(len(days), _FLOOR)
-        height = _height(evidence.total, top) - _FLOOR
-        total = np.where(evidence.total > 0, evidence.total, 1.0)
-        for event, part in evidence.by_event.items():
-            upper = floor + height * part / total
-            axes.fill_between(days, floor, upper, color=_COLORS.get(event, "0.8"), alpha=0.6, linewidth=0, label=event)
-            floor = upper
-        axes.plot(days, _height(evidence.total, top), color="black", linewidth=1)
+        for one in trajectories:
+            _stack(axes, one, top)
+        for one in acted:
+            axes.axvline(one.last_day, color="tab:green", linewidth=1.2, label="fine-tune")
         axes.axhline(_log10(threshold), color="black", linewidth=0.8, linestyle="--", label=f"c = {threshold:,.0f}")
         if reading and reading.changed:
             axes.axvline(reading.changed, color="tab:gray", linewidth=1, linestyle=":", label="change")
-        if first := evidence.fired(threshold):
+        crossed = [*(one.fired() for one in acted), evidence.fired(threshold)]
+        for first in filter(None, crossed):
             axes.axvline(first, color="tab:red", linewidth=1, label="crossed")
-        axes.set_ylim(_FLOOR, max(float(_height(evidence.total, top).max()), _log10(threshold)) + 0.5)
+        highest = max(float(_height(one.total, top).max()) for one in trajectories)
+        axes.set_ylim(_FLOOR, max(highest, _log10(threshold)) + 0.5)
         axes.set_ylabel("log10 M", fontsize=7)
         axes.tick_params(labelsize=6)
         axes.tick_params(axis="x", rotation=30)
-        axes.legend(fontsize=5, loc="upper left", ncols=3)
+        names = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+        axes.legend(names.values(), names.keys(), fontsize=5, loc="upper left", ncols=3)
 
     return picture("evidence of a shift", draw)
+
+
+def _stack(axes, one: Evidence, top: float) -> None:  # noqa: ANN001 - matplotlib's
+    """The height of one trajectory, divided by the shares of events."""
+    days, floor = _days(one), np.full(len(one.total), _FLOOR)
+    height, total = _height(one.total, top) - _FLOOR, np.where(one.total > 0, one.total, 1.0)
+    for event, part in one.by_event.items():
+        upper = floor + height * part / total
+        axes.fill_between(days, floor, upper, color=_COLORS.get(event, "0.8"), alpha=0.6, linewidth=0, label=event)
+        floor = upper
+    axes.plot(days, _height(one.total, top), color="black", linewidth=1)
 
 
 def _days(evidence: Evidence) -> list[date]:
