@@ -70,9 +70,14 @@ def json_flag(command: Any) -> Any:
     "--replace", "replacing", is_flag=True, help="Withdraw what was given under the same names before, all versions."
 )
 @click.option("--all-days", is_flag=True, help="Look at every day of the warehouse's logs, not at the newest alone.")
+@click.option(
+    "--recover", is_flag=True, help="Make the lost or damaged ledger of the landing folder again, then read it anew."
+)
 @json_flag
 @click.pass_obj
-def ingest(context: Context, files: tuple[Path, ...], format_: str, replacing: bool, all_days: bool) -> None:
+def ingest(
+    context: Context, files: tuple[Path, ...], format_: str, replacing: bool, all_days: bool, recover: bool
+) -> None:
     """Read interactions from FILES (.jsonl, .gz, .parquet), or without any from the landing folder and the warehouse.
 
     Prints the days that are dirty now; the sensor rebuilds them, or `twohands backfill --days A..B`.
@@ -81,7 +86,10 @@ def ingest(context: Context, files: tuple[Path, ...], format_: str, replacing: b
         _check_names(files)
     if all_days and (files or not context.settings.warehouse.logs):
         raise click.UsageError("--all-days is for logs in the warehouse: without FILES, and with [warehouse.logs] set.")
+    if recover and files:
+        raise click.UsageError("--recover is without FILES: give them once the ledger is there again.")
     data, days = context.behavior, None if all_days else ()
+    found = data.landing.recover() if recover else None
     with shown(context.as_json) as progress:
         reports = [_given(data, file, format_, replacing) for file in files] if files else [data.ingest(progress, days)]
     dirty = [day.isoformat() for day in data.dirty_inputs()]
@@ -91,9 +99,13 @@ def ingest(context: Context, files: tuple[Path, ...], format_: str, replacing: b
         for name in ("accepted", "corrected", "deleted", "quarantined")
     }
     more: dict[str, Any] = {"refused": refused} if refused else {}
+    if found is not None:
+        more["recovered"] = {"files": found.files, "events": found.events, "lost": list(found.lost)}
     if replacing:
         more["replaced"] = sum(report.earlier for report in reports)
     context.show({**total, "days": dirty, **more}, lambda: _ingested(total, dirty))
+    for name in found.lost if found else ():
+        click.echo(f"lost: {name}; its events are there again where its file was still in the landing folder", err=True)
     for path, detail in refused.items():
         click.echo(f"{path} was not read: {detail}", err=True)
     for reason, count in sorted(Counter(_reasons(reports)).items()):

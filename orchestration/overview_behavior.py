@@ -175,7 +175,7 @@ def _landed(data: BehaviorData) -> str:
         raise CorruptState(
             f"{len(missing)} tables that the ledger of the landing folder names are missing: {missing[0]}",
             expected="every part that the ledger names",
-            next_step="restore them from a backup",
+            next_step="restore them from a backup, or run `twohands ingest --recover`",
         )
     return f"{counts.files} files, {counts.events:,} events, every part is there"
 

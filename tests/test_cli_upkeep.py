@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.test_cli import Project
-from tests.test_cli_behavior import event
+from tests.test_cli_behavior import DAY, event
 
 
 @pytest.fixture
@@ -63,3 +63,32 @@ def test_quarantined_is_empty_when_the_file_was_mended(project):
     land(project, "a.jsonl", json.dumps(event(1)))
     project.json("ingest")
     assert project.run("quarantined")[:2] == (0, "no line is quarantined\n")
+
+
+def test_ingest_recovers_a_lost_ledger_and_reads_the_folder(project, tmp_path):
+    hand = tmp_path / "hand.jsonl"
+    hand.write_text(json.dumps(event(2)) + "\n")
+    land(project, "a.jsonl", json.dumps(event(1)), "x")
+    project.json("ingest")
+    project.json("ingest", str(hand))
+    (project.folder / ".twohands" / "lake" / "behavior" / "landing" / "ledger.parquet").unlink()
+    for command in (("ingest",), ("ingest", str(hand)), ("quarantined",), ("backfill", "--days", str(DAY))):
+        code, _, err = project.run(*command)
+        assert (code, "Next:" in err, "twohands ingest --recover" in err) == (1, True, True), err
+    land(project, "b.jsonl", json.dumps(event(3)))
+    said = project.json("ingest", "--recover")
+    assert (said["recovered"], said["accepted"]) == ({"files": 2, "events": 2, "lost": []}, 1)
+    assert project.json("backfill", "--days", str(DAY))["interactions"] == 3
+    assert project.json("quarantined")["total"] == 1
+    assert project.run("ingest", "--recover", str(hand))[0] == 2
+
+
+def test_ingest_names_what_it_could_not_recover(project, tmp_path):
+    hand = tmp_path / "hand.jsonl"
+    hand.write_text(json.dumps(event(2)) + "\n")
+    project.json("ingest", str(hand))
+    (part,) = (project.folder / ".twohands" / "lake" / "behavior" / "events").rglob("*.parquet")
+    part.unlink()
+    code, out, err = project.run("ingest", "--recover", "--json")
+    assert (code, [part.name in name for name in json.loads(out)["recovered"]["lost"]]) == (0, [True])
+    assert f"{part.name}; its events are there again where" in err

@@ -85,25 +85,29 @@ def quarantined(lake: Lake) -> list[dict[str, object]]:
 
 
 def _inputs(lake: Lake, day: date) -> tuple[pa.Table, pa.Table, str]:
-    name = ""
+    problem = ""
     for _ in range(_TRIES):
         ledger = landing_ledger.read(lake)
         parts = ledger.parts().get(day, [])
         moved = landing_ledger.moved(lake, ledger)
         tables = []
         for part in parts:
-            table = lake.read(part.name)
+            try:
+                table = lake.read(part.name)
+            except CorruptState as error:
+                problem = error.problem
+                break
             if table is None:
-                name = part.name
+                problem = f"{part.name} is missing from the lake, and the ledger of the landing folder still names it"
                 break
             tables.append(table.select(EVENTS.names).cast(EVENTS))
         else:
             return pa.concat_tables([EVENTS.empty_table(), *tables]), moved, _digest(day, parts, moved)
     raise CorruptState(
-        f"{name} is missing from the lake, and the ledger of the landing folder still names it",
+        problem,
         expected="every part that the ledger names",
-        next_step=f"restore {landing_ledger.LEDGER} and the parts from a backup; or delete it and ingest again, when "
-        "events of files that are no longer in the landing folder, or were given by hand, are lost",
+        next_step="restore it from a backup; or run `twohands ingest --recover`, which reads the landing folder anew: "
+        "events of files that are no longer there, or were given by hand, are lost with the part",
     )
 
 

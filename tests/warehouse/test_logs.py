@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from assets.errors import EngineBusy, EngineError
+from assets.errors import CorruptState, EngineBusy, EngineError
 from orchestration.assembly_behavior import behavior_data
 from orchestration.config import load
 from orchestration.engines import warehouse_dbt
@@ -152,6 +152,26 @@ def test_days_before_the_window_are_looked_at_when_somebody_asks(team):
     assert data.ingest().days == ()  # a day that no tick looks at keeps what was read of it
     assert data.ingest(days=[old]).days == (old,)
     assert data.ingest(days=None).days == (older, old)
+
+
+def test_lost_ledger_of_logs_in_a_table_is_recovered(team):
+    old = TODAY - timedelta(days=40)
+    team.fill([event("a"), event("b", YESTERDAY), event("old", old)])
+    data = team.data()
+    data.ingest(days=None)
+    for day in data.landing.dirty_days():
+        data.interactions(day)
+    before = ids(data)
+    data.lake.remove(["behavior/landing/ledger.parquet"])
+    with pytest.raises(CorruptState, match="--recover"):
+        data.ingest()
+    data.landing.recover()
+    assert data.ingest().days == ()
+    team.sql("delete from logs.chat_logs where request_id <> 'b'")
+    assert data.ingest(days=None).days == (old, DAY)
+    for day in (old, DAY):
+        data.interactions(day)
+    assert ids(data) == {YESTERDAY: before[YESTERDAY]}
 
 
 def test_days_before_the_first_day_are_left_alone(team):

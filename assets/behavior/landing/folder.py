@@ -14,13 +14,14 @@ from assets.behavior.landing import ledger as landing_ledger
 from assets.behavior.landing.ledger import LOCK, LOCK_SECONDS, NOTHING, Ledger
 from assets.behavior.landing.lines import Limits
 from assets.behavior.landing.origins import Origins, Seen
+from assets.behavior.landing.recovery import Recovered, recover
 from assets.behavior.landing.tick import IngestReport, Tick
 from assets.behavior.landing.writes import Writes
 from assets.errors import TwohandsError
 from assets.fingerprints import digest
 from assets.ports import DayLogs, Lake, Progress, Source
 
-__all__ = ["DEFAULT", "IngestReport", "Landing", "Pending"]
+__all__ = ["DEFAULT", "Counts", "IngestReport", "Landing", "Pending", "Recovered"]
 
 DEFAULT = Limits()
 
@@ -95,6 +96,17 @@ class Landing:
             tick.give(name.rsplit("/", 1)[-1], data, wanted=format, replacing=replacing)
             ledger = tick.end()
             return tick.report(self._dirty(ledger), time.perf_counter() - began, Seen())
+
+    def recover(self) -> Recovered:
+        """Makes a lost or damaged ledger again from what the lake holds; the next tick reads every file again.
+
+        Raises what an origin's listing raises: its files would be taken for deleted ones.
+        """
+        with self._lake.lock(LOCK, LOCK_SECONDS):
+            found, problems = self._origins.glance({})
+            for error in problems.values():
+                raise error
+            return recover(self._lake, [file.path for file in found])
 
     def pending(self) -> Pending:
         """What a tick would read now; reads no file and waits for nobody. Raises what all origins' listings raise."""

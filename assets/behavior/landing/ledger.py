@@ -18,10 +18,18 @@ import pyarrow as pa
 
 from assets.behavior.events import add, day_of
 from assets.behavior.schemas import partition
+from assets.errors import CorruptState
 from assets.ports import Lake
 
 LEDGER = "behavior/landing/ledger.parquet"
+UNUSED = "behavior/landing/unused.parquet"  # what it no longer names, and since when
+LANDED = "behavior/landed"  # a mark beside the folder that there was a ledger once
+FILE = b"twohands.file"  # in the metadata of a part: the file that it is of
 FOLDERS = ("events", "quarantine", "landing")  # under behavior/: where everything is that it names
+RECOVER = (
+    "restore it from a backup, or run `twohands ingest --recover`, which makes it again from the events in the lake "
+    "and reads the landing folder anew"
+)
 LOCK, LOCK_SECONDS = "behavior-landing", 600.0
 INPUTS = b"twohands.inputs"  # in the metadata of a day's table: what it was made of
 DATA = b"twohands.data"  # and the digest of its content
@@ -129,18 +137,29 @@ class Ledger:
 
     def names(self) -> set[str]:
         """Every name of the lake that this ledger stands on, its own included."""
-        names = {LEDGER, *self.runs, self.moved}
-        for entry in self.entries.values():
-            names.update(part.name for part in entry.parts)
-            names.add(entry.quarantine or "")
-        return names - {""}
+        return {LEDGER, *self.runs, self.moved, *self.parts_and_quarantine()} - {""}
+
+    def parts_and_quarantine(self) -> set[str]:
+        """What of that was made of files alone."""
+        names = {part.name for entry in self.entries.values() for part in entry.parts}
+        return names | {entry.quarantine for entry in self.entries.values() if entry.quarantine}
 
 
 def read(lake: Lake) -> Ledger:
-    """The ledger that was committed last; an empty one where there is none."""
-    table = lake.read(LEDGER)
-    if table is None:
-        return Ledger()
+    """The ledger that was committed last; an empty one where there never was one. CorruptState where it is lost."""
+    try:
+        table = lake.read(LEDGER)
+        if table is None:
+            if lake.read_text(LANDED) is None:
+                return Ledger()
+            raise CorruptState(f"The ledger of the landing folder, {LEDGER}, is gone from the lake")
+        return _ledger(table)
+    except (CorruptState, pa.ArrowException, KeyError, TypeError, ValueError) as error:
+        problem = error.problem if isinstance(error, CorruptState) else f"{LEDGER} is no ledger ({error})"
+        raise CorruptState(problem, expected="what the last tick wrote", next_step=RECOVER) from error
+
+
+def _ledger(table: pa.Table) -> Ledger:
     metadata = {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items()}
     entries = {}
     for row in table.drop_columns(["days", "accepted"]).to_pylist():
@@ -168,12 +187,18 @@ def write(lake: Lake, ledger: Ledger) -> None:
         "rules": ledger.rules,
     }
     lake.write(LEDGER, pa.Table.from_pylist(rows, schema=_SCHEMA.with_metadata(metadata)))
+    if lake.read_text(LANDED) is None:
+        lake.write_text(LANDED, "")
 
 
 def moved(lake: Lake, ledger: Ledger) -> pa.Table:
-    """The ids that lost on some day (schema MOVED)."""
-    table = lake.read(ledger.moved) if ledger.moved else None
-    return MOVED.empty_table() if table is None else table
+    """The ids that lost on some day (schema MOVED). CorruptState where they are missing: ids would be doubled."""
+    if not ledger.moved:
+        return MOVED.empty_table()
+    table = lake.read(ledger.moved)
+    if table is None:
+        raise CorruptState(f"{ledger.moved} is missing", expected="what the ledger names", next_step=RECOVER)
+    return table
 
 
 def inputs(parts: Mapping[date, Iterable[Part]], moved: pa.Table) -> dict[date, str]:

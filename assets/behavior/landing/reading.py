@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from assets.behavior.events import Collector, DayOfEvents, add, shas
 from assets.behavior.interactions import parse
-from assets.behavior.landing.ledger import Entry, Part
+from assets.behavior.landing.ledger import FILE, Entry, Part
 from assets.behavior.landing.lines import BOM, Cutter, Inflater, Limits, inflated, plain_chunks
 from assets.behavior.landing.parquet import parquet_lines
 from assets.behavior.landing.writes import Writes
@@ -173,7 +173,8 @@ class Reading:
     def store(self, day: date, table: pa.Table, total: bytes, suffix: str = "") -> Part:
         """Writes one part."""
         name = f"behavior/events/{day}/{self.entry.key}-{self.entry.version}{suffix}.parquet"
-        self._writes.put(name, table)
+        path = self.entry.path.encode("utf-8", "surrogatepass")
+        self._writes.put(name, table.replace_schema_metadata({FILE: path}))
         return Part(day, name, table.num_rows, total)
 
     def recheck(self) -> float | None:

@@ -18,7 +18,7 @@ import pyarrow as pa
 from assets.behavior.landing import ids as landing_ids
 from assets.behavior.landing import ledger as landing_ledger
 from assets.behavior.landing.files import FileReader
-from assets.behavior.landing.ledger import Entry, Ledger
+from assets.behavior.landing.ledger import UNUSED, Entry, Ledger
 from assets.behavior.landing.lines import Limits
 from assets.behavior.landing.origins import Seen
 from assets.behavior.landing.reading import Change
@@ -27,7 +27,6 @@ from assets.errors import TwohandsError
 from assets.ports import Lake, Refusal, SourceFile
 
 _COMMIT_EVENTS = 1_000_000  # of so many events a kill costs the reading at most
-_UNUSED = "behavior/landing/unused.parquet"
 _UNUSED_SECONDS = 3600.0  # what the ledger no longer names stays as long: a day may be reading it
 _MANUAL, _HASH = "manual/", 12  # a file that was given by hand: manual/<so many digits of its hash>-<its name>
 READING = "1"  # of the contract and its reader: under a new one all files are read again
@@ -226,15 +225,15 @@ class Tick:
     def _tidy(self) -> None:
         """Removes what the ledger has not named for a while: replaced parts, and those of killed ticks."""
         there = [name for folder in landing_ledger.FOLDERS for name in self._lake.names(f"behavior/{folder}")]
-        idle = {*there} - self._ledger.names() - {_UNUSED}
-        table = self._lake.read(_UNUSED)
+        idle = {*there} - self._ledger.names() - {UNUSED}
+        table = self._lake.read(UNUSED)
         known = {row["name"]: row["since"] for row in table.to_pylist()} if table is not None else {}
         since = {name: known.get(name, self._now) for name in sorted(idle)}
         old = [name for name, at in since.items() if self._now - at >= _UNUSED_SECONDS]
         kept = {name: at for name, at in since.items() if name not in old}
         if kept != known:
             rows = [{"name": name, "since": at} for name, at in kept.items()]
-            self._lake.write(_UNUSED, pa.Table.from_pylist(rows, schema=_UNUSED_SCHEMA))
+            self._lake.write(UNUSED, pa.Table.from_pylist(rows, schema=_UNUSED_SCHEMA))
         self._lake.remove(old)
 
 
