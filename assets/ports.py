@@ -420,6 +420,10 @@ class Warehouse(Protocol):
         """
         ...
 
+    def purge(self) -> None:
+        """Rewrites what is stored, so that nothing of deleted rows is left on the disk."""
+        ...
+
     def gaps(self) -> pa.Table:
         """The rows of knowledge_gaps, worst first."""
         ...

@@ -1,4 +1,4 @@
-"""The commands for whoever looks after the slow hand's data: quarantined."""
+"""The commands for whoever looks after the slow hand's data: quarantined, erase."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestration.cli_behavior import Days, json_flag
+from orchestration.progress import shown
 
 if TYPE_CHECKING:
+    from assets.behavior.erasure import Plan
     from orchestration.cli import Context
 
 
@@ -51,7 +53,80 @@ def quarantined(
     context.show(value, lambda: _text(value))
 
 
-COMMANDS: Sequence[click.Command] = (quarantined,)
+@click.command()
+@click.argument("ids", nargs=-1, metavar="ID...")
+@click.option("--user", "users", multiple=True, metavar="USER", help="All interactions of this user; may be repeated.")
+@click.option("--dry-run", is_flag=True, help="Say what would be erased, and change nothing.")
+@click.option("--purge-runs", is_flag=True, help="Delete the runs whose entries in Dagster's event log may quote them.")
+@json_flag
+@click.pass_obj
+def erase(context: Context, ids: tuple[str, ...], users: tuple[str, ...], dry_run: bool, purge_runs: bool) -> None:
+    """Forget interactions: by ID, or all of a user. Exit code 1 when an ID is not known.
+
+    Tombstones are landed, their days and the corpus report rebuilt, and their texts leave lake and warehouse. Take the
+    lines out of your own landing files first: those that still hold some are named (docs/runbook.md).
+    """
+    from assets.behavior import erasure
+
+    if not ids and not users:
+        raise click.UsageError("Give the IDs of interactions, or --user USER.")
+    data = context.behavior
+    with shown(context.as_json) as progress:
+        if not dry_run:
+            data.ingest(progress).check()  # what was landed a moment ago is to be forgotten too
+        chosen = erasure.plan(data.lake, ids, users)
+        runs = _quoting(context, chosen, purge=purge_runs and not dry_run)
+        done = erasure.Erased(0, 0, 0) if dry_run else erasure.erase(data, chosen, progress)
+    value = {
+        "erased": [] if dry_run else list(chosen.ids),
+        "found": list(chosen.ids),
+        "unknown": list(chosen.unknown),
+        "days": [day.isoformat() for day in chosen.days],
+        "tombstones": done.tombstones,
+        "rows_scrubbed": done.rows,
+        "candidates_removed": done.candidates,
+        "files": list(chosen.files),
+        "runs": runs,
+        "runs_purged": purge_runs and not dry_run,
+    }
+    context.show(value, lambda: _erased_text(value))
+    if chosen.unknown:
+        raise SystemExit(1)
+
+
+def _quoting(context: Context, chosen: Plan, *, purge: bool) -> list[str]:
+    """Runs of Dagster whose metadata may quote them; deletes these where that is wanted."""
+    from orchestration import event_log
+
+    home = event_log.folder(context.settings.home)
+    if home is None:
+        return []
+    import dagster as dg
+
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        runs = event_log.quoting_runs(instance, chosen.days, chosen.prompts)
+        if purge:
+            event_log.purge(instance, runs, home)
+    return runs
+
+
+def _erased_text(value: Mapping[str, Any]) -> str:
+    done = value["erased"] or not value["found"]
+    lines = [
+        f"{len(value['found'])} interactions {'forgotten' if done else 'would be forgotten'}, "
+        f"{len(value['days'])} days {'rebuilt' if done else 'to rebuild'}: {', '.join(value['days']) or 'none'}"
+    ]
+    if value["unknown"]:
+        lines.append(f"not known: {', '.join(value['unknown'])}")
+    if value["files"]:
+        lines.append(f"take their lines out of: {', '.join(value['files'])}")
+    if value["runs"]:
+        what = "deleted" if value["runs_purged"] else "may quote them; --purge-runs deletes these"
+        lines.append(f"{len(value['runs'])} runs in Dagster's event log {what}: {', '.join(value['runs'])}")
+    return "\n".join(lines)
+
+
+COMMANDS: Sequence[click.Command] = (quarantined, erase)
 
 
 def _shown(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -84,6 +84,7 @@ def _slow(settings: Settings, project: marts.Project) -> tuple[Sequence[Any], Se
         retry_seconds=settings.automation.retry_seconds,
         max_quarantined_share=settings.behavior.max_quarantined_share,
         close_after_days=settings.behavior.close_after_days,
+        quote=settings.behavior.quote,
         freshness=timedelta(hours=settings.checks.freshness_hours),
     )
     days = partitions.days(settings)

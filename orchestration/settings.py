@@ -159,6 +159,7 @@ class BehaviorSettings(_Table):
     max_line_kilobytes: Annotated[int, Field(ge=1, le=65_536)] = 1_024
     future_minutes: Annotated[float, Field(ge=0, le=1_440)] = 10
     max_quarantined_share: Share = 0.01
+    quote: bool = True
 
     @field_validator("close")
     @classmethod

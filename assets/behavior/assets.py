@@ -48,6 +48,7 @@ class Policy:
     retry_seconds: float = 5
     max_quarantined_share: float = 0.01
     close_after_days: int = 3
+    quote: bool = True  # whether metadata may repeat what people wrote: Dagster's event log keeps it for good
     freshness: timedelta = timedelta(hours=26)
 
 
@@ -182,8 +183,8 @@ def _attributions(days: dg.PartitionsDefinition, policy: Policy) -> Any:
         yield from _per_day(
             context,
             ATTRIBUTIONS,
-            {report.day: (report.digest, preview.of_attributions([report])) for report in reports},
-            preview.of_attributions(reports),
+            {report.day: (report.digest, preview.of_attributions([report], quote=policy.quote)) for report in reports},
+            preview.of_attributions(reports, quote=policy.quote),
             list(checks.attribution_results(reports)),
         )
 

@@ -55,8 +55,11 @@ def report(rows: pa.Table, limit: int) -> list[Gap]:
     return gaps[: max(limit, 0)]
 
 
-def markdown(gaps: Sequence[Gap]) -> str:
-    """A table for the UI. What people wrote is cut, and escaped: it cannot add markup, images, links or rows."""
+def markdown(gaps: Sequence[Gap], *, quote: bool = True) -> str:
+    """A table for the UI. What people wrote is cut, and escaped: it cannot add markup, images, links or rows.
+
+    Without `quote` the examples are ids of interactions, and no prompt.
+    """
     if not gaps:
         return "No answer failed for want of knowledge."
     lines = ["| # | What to do | Failures | People | Since | Last | For example |", "|--:|---|--:|--:|---|---|---|"]
@@ -68,10 +71,15 @@ def markdown(gaps: Sequence[Gap]) -> str:
             f"{gap.users:,}",
             gap.first_day.isoformat(),
             gap.last_day.isoformat(),
-            _escaped(_line(gap.example_prompt, PROMPT_CHARACTERS)),
+            quoted(gap.example_prompt if quote else ", ".join(gap.example_ids)),
         )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def quoted(text: str) -> str:
+    """A text as a cell of that table shows it."""
+    return _escaped(_line(text, PROMPT_CHARACTERS))
 
 
 def as_json(gaps: Iterable[Gap]) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -12,6 +13,7 @@ from assets.behavior.pipeline import AttributionReport
 from assets.behavior.reference import ReferenceReport
 from assets.rendering import Markdown, Metadata, block, code, picture, table
 
+QUOTES = ("examples", "report")  # metadata that repeat what people wrote, where they may
 PICTURE_DAYS = 5  # days that are worth a plot
 
 
@@ -47,8 +49,11 @@ def of_reference(report: ReferenceReport) -> Metadata:
     return metadata
 
 
-def of_attributions(reports: Sequence[AttributionReport]) -> Metadata:
-    """Failures by verdict and kind, some with their evidence, and the verdicts of each day."""
+def of_attributions(reports: Sequence[AttributionReport], *, quote: bool = True) -> Metadata:
+    """Failures by verdict and kind, some with their evidence, and the verdicts of each day.
+
+    Evidence says what people wrote: without `quote` an example is its id, and the rule that was followed.
+    """
     verdicts, kinds = Counter[str](), Counter[str]()
     for report in reports:
         verdicts.update(report.verdicts)
@@ -59,11 +64,15 @@ def of_attributions(reports: Sequence[AttributionReport]) -> Metadata:
         metadata["kinds"] = table(("verdict/kind", "failures"), [(kind, str(n)) for kind, n in kinds.most_common()])
     examples = [example for report in reports for example in report.examples][:5]
     if examples:
-        shown = (f"**{row['verdict']}** {code(str(row['kind']))}\n\n{block(str(row['evidence']))}" for row in examples)
-        metadata["examples"] = Markdown("\n\n".join(shown))
+        metadata["examples" if quote else "failed"] = Markdown("\n\n".join(_example(row, quote) for row in examples))
     if len(reports) >= PICTURE_DAYS:
         metadata["by_day"] = _by_day(reports)
     return metadata
+
+
+def _example(row: Mapping[str, str], quote: bool) -> str:
+    said = str(row["evidence"]) if quote else f"{row['id']}: {json.loads(row['evidence'] or '{}').get('rule', '')}"
+    return f"**{row['verdict']}** {code(str(row['kind']))}\n\n{block(said)}"
 
 
 def _by_day(reports: Sequence[AttributionReport]) -> Markdown:
@@ -87,10 +96,10 @@ def of_daily(rows: Iterable[Mapping[str, object]]) -> Metadata:
     return {"interactions": eligible["labelled"], "counts": table(("event", "n", "S", "share"), shown)}
 
 
-def of_gaps(found: Sequence[Gap]) -> Metadata:
-    """The corpus report."""
+def of_gaps(found: Sequence[Gap], *, quote: bool = True) -> Metadata:
+    """The corpus report; without `quote` it names interactions by their ids alone."""
     return {
         "dagster/row_count": len(found),
         "failures": sum(gap.failures for gap in found),
-        "report": Markdown(markdown(found)),
+        "report": Markdown(markdown(found, quote=quote)),
     }

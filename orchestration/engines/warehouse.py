@@ -235,6 +235,11 @@ class Warehouse:
                     self.lake.write(partition("daily", day), fresh)
         return table.num_rows
 
+    def purge(self) -> None:
+        """Rewrites the engine's tables: nothing of deleted rows is left on the disk."""
+        with self.locked():
+            self.engine.purge()
+
     def build_mapping(self, model: str) -> None:
         """Builds the view of a mapping model, and nothing else. Errors as for `build`."""
         self.dbt(["run", "--select", model, *self._variables()])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import glob
 import re
+import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -106,6 +107,27 @@ class DuckWarehouse:
                 found.append(f"{status.st_size}:{status.st_mtime_ns}:{status.st_ino}")
         return " ".join(found)
 
+    def purge(self) -> None:
+        """Copies what is there to another file, and puts that in this one's place: DuckDB's own VACUUM keeps the bytes
+        of deleted rows until something else is written over them. Call it under the lock."""
+        import duckdb
+
+        shutil.rmtree(self.scratch / "tmp", ignore_errors=True)  # what a killed build spilled
+        if not self.file.exists():
+            return
+        fresh = self.file.with_name(self.file.name + ".fresh")
+        fresh.unlink(missing_ok=True)
+        try:
+            with duckdb.connect(config=self._config()) as connection:
+                connection.execute(f"attach '{_quoted(self.file)}' as old")
+                connection.execute("checkpoint old")  # what is in its log is in the file then
+                connection.execute(f"attach '{_quoted(fresh)}' as fresh")
+                connection.execute("copy from database old to fresh")
+        except duckdb.Error as error:
+            fresh.unlink(missing_ok=True)
+            raise _translated(self.file, error) from error
+        fresh.replace(self.file)
+
     def _config(self) -> dict[str, Any]:
         return {"memory_limit": self.memory, "threads": self.threads, "temp_directory": str(self.scratch / "tmp")}
 
@@ -128,6 +150,10 @@ class DuckWarehouse:
                     raise problem from error
             time.sleep(_POLL)
         yield
+
+
+def _quoted(file: Path) -> str:
+    return str(file).replace("'", "''")
 
 
 def is_busy(message: str) -> bool:

@@ -80,6 +80,10 @@ class Engine(Protocol):
         """A text that is another one whenever anything in the warehouse is; None where nobody can tell that."""
         ...
 
+    def purge(self) -> None:
+        """Rewrites the tables, without what was deleted from them."""
+        ...
+
     def free(self, deadline: float) -> AbstractContextManager[None]:
         """Waits until nobody else's process keeps dbt out; EngineBusy after `deadline` (of time.monotonic)."""
         ...

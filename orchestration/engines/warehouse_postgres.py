@@ -118,6 +118,16 @@ class PostgresWarehouse:
         """A server does not tell."""
         return None
 
+    def purge(self) -> None:
+        """VACUUM FULL of our tables. (A server's write-ahead log, replicas and backups are its owner's.)"""
+        schemas = [self.settings.raw_schema, self.settings.schema]
+        with self._connected() as connection:
+            found = connection.execute(
+                "select schemaname, tablename from pg_tables where schemaname = any(%s) order by 1, 2", (schemas,)
+            ).fetchall()
+            for schema, table in found:
+                connection.execute(f'vacuum (full) "{schema}"."{table}"')
+
     @contextmanager
     def free(self, deadline: float) -> Iterator[None]:  # noqa: ARG002 -- a server takes many connections
         """A server needs no waiting; batches of two builds wait for each other inside it (macros/portable.sql)."""

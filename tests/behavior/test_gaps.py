@@ -6,7 +6,7 @@ from datetime import date
 import pyarrow as pa
 import pytest
 
-from assets.behavior import gaps
+from assets.behavior import gaps, preview
 
 DAY = date(2026, 9, 1)
 
@@ -110,3 +110,11 @@ def test_as_json_is_what_json_can_hold():
     assert entry["failures"] == 4
     assert entry["first_day"] == "2026-09-01"
     assert entry["doc_id"] == "handbook/a.md"
+
+
+def test_markdown_without_quotes_names_interactions_and_repeats_no_prompt():
+    found = gaps.report(table(row(example_ids='["i-1", "i-2"]', example_prompt="my secret")), 10)
+    assert "my secret" in gaps.markdown(found)
+    text = gaps.markdown(found, quote=False)
+    assert ("i-1, i-2" in text, "my secret" in text) == (True, False)
+    assert "my secret" not in str(preview.of_gaps(found, quote=False))

@@ -92,6 +92,29 @@ def test_correction_of_three_days_equals_a_rebuild_from_scratch(story, tmp_path)
         assert found == scratch[mart], mart
 
 
+def test_purged_warehouse_holds_the_same_and_is_built_on(story):
+    story.warehouse.purge()
+    assert marts(story.warehouse) == story.corrected
+    story.warehouse.build(story.days[-1:])
+    assert marts(story.warehouse) == story.corrected
+
+
+def test_purged_duckdb_file_holds_no_byte_of_what_was_deleted(tmp_path):
+    warehouse, rows = duck(tmp_path), events(FIRST, 12)
+    assert warehouse.purge() is None  # nothing is there yet
+    rows[3]["prompt"] = rows[3]["corrected_response"] = "Quetzalcoatl"
+    write_day(warehouse.lake, FIRST, rows)
+    warehouse.build([FIRST])
+    write_day(warehouse.lake, FIRST, rows[:3] + rows[4:])
+    warehouse.build([FIRST])
+    file = tmp_path / "warehouse.duckdb"
+    assert b"Quetzalcoatl" in file.read_bytes()  # DuckDB leaves it there, also after its own VACUUM
+    warehouse.purge()
+    assert b"Quetzalcoatl" not in file.read_bytes()
+    assert [path.name for path in tmp_path.glob("warehouse*")] == ["warehouse.duckdb"]
+    assert warehouse.daily([FIRST]).num_rows > 0
+
+
 def test_deleted_interactions_and_emptied_days_vanish(story):
     emptied, gone = story.days[4], story.days[-2]
     assert {row["day"] for row in story.built["daily"]} >= {emptied, gone}

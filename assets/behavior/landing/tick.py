@@ -28,7 +28,7 @@ from assets.ports import Lake, Refusal, SourceFile
 
 _COMMIT_EVENTS = 1_000_000  # of so many events a kill costs the reading at most
 _UNUSED_SECONDS = 3600.0  # what the ledger no longer names stays as long: a day may be reading it
-_MANUAL, _HASH = "manual/", 12  # a file that was given by hand: manual/<so many digits of its hash>-<its name>
+MANUAL, _HASH = "manual/", 12  # a file that was given by hand: manual/<so many digits of its hash>-<its name>
 READING = "1"  # of the contract and its reader: under a new one all files are read again
 _UNUSED_SCHEMA = pa.schema([("name", pa.string()), ("since", pa.float64())])
 
@@ -76,7 +76,7 @@ class Tick:
         self._ledger = landing_ledger.read(lake)
         self._rules = f"{READING} {limits}"
         known = self._ledger.entries if self._ledger.rules != self._rules else ()
-        self._anew = {path for path in known if not path.startswith(_MANUAL)}  # read under other rules
+        self._anew = {path for path in known if not path.startswith(MANUAL)}  # read under other rules
         self._reader = FileReader(lake, writes, limits, now)
         self._pending: dict[str, Change] = {}
         self._committed = False
@@ -106,7 +106,7 @@ class Tick:
 
         `replacing` makes it the next version of all that stands under that name, as if one landed file had changed.
         """
-        path = f"{_MANUAL}{hashlib.sha256(data).hexdigest()[:_HASH]}-{name}"
+        path = f"{MANUAL}{hashlib.sha256(data).hexdigest()[:_HASH]}-{name}"
         others = [found for found in self._ledger.entries if found != path and _name_by_hand(found) == name]
         self._earlier = len(others)
         before = None
@@ -239,5 +239,5 @@ class Tick:
 
 def _name_by_hand(path: str) -> str | None:
     """The name under which a file was given by hand; None for a landed one."""
-    digits, dash, name = path.removeprefix(_MANUAL).partition("-")
-    return name if path.startswith(_MANUAL) and dash and len(digits) == _HASH else None
+    digits, dash, name = path.removeprefix(MANUAL).partition("-")
+    return name if path.startswith(MANUAL) and dash and len(digits) == _HASH else None

@@ -193,7 +193,8 @@ def _gaps(policy: Policy) -> Any:
         with translated(policy.retries, policy.retry_seconds):
             found = behavior_data.gaps()
         return dg.MaterializeResult(
-            data_version=dg.DataVersion(behavior_data.gaps_version(found)), metadata=shown(preview.of_gaps(found))
+            data_version=dg.DataVersion(behavior_data.gaps_version(found)),
+            metadata=shown(preview.of_gaps(found, quote=policy.quote)),
         )
 
     return gaps
