@@ -1,0 +1,1 @@
+"""Is the candidate better than what is released? Metrics, paired intervals, the gate, frozen sets, the report."""
