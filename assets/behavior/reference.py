@@ -89,12 +89,6 @@ def load(lake: Lake) -> Reference | None:
     return Reference(rows, facts["release"], facts["frozen_at"], spans, facts["digest"], centroids)
 
 
-def is_frozen(lake: Lake, release: str, variants: Sequence[str] = ()) -> bool:
-    """Whether this release has a reference, with thresholds of each of `variants` where some are named."""
-    known = load(lake)
-    return known is not None and known.release == release and set(variants) <= set(known.days)
-
-
 def freeze(
     lake: Lake,
     days: Sequence[date],

@@ -1,7 +1,7 @@
 """The warehouse: dbt builds the marts day by day, in a DuckDB file or on a Postgres server.
 
-Everything that opens the DuckDB file goes through `locked()`. A killed build leaves each day old or new, never half;
-`stale_days()` names the days whose marts are not what the lake says now, and building those converges.
+Everything that opens the DuckDB file goes through `locked()`. A killed build leaves each day old or new, never half:
+building those whose `inputs()` are not those of their last export converges.
 """
 
 from __future__ import annotations
@@ -217,7 +217,7 @@ class Warehouse:
     def export_daily(self, days: Sequence[date] | None = None, inputs: Mapping[date, str] | None = None) -> int:
         """Writes behavior_daily of those days into the lake, a file a day; a day that is empty now loses its file.
 
-        `inputs` is what `inputs(days)` said before the build; each file carries it, for `stale_days`. A file that
+        `inputs` is what `inputs(days)` said before the build; each file carries it. A file that
         would stay the same is not written. Returns the number of rows.
         """
         wanted = self.known_days() if days is None else sorted(set(days))
@@ -255,16 +255,6 @@ class Warehouse:
     def inputs(self, days: Sequence[date]) -> dict[date, str]:
         """What the marts of each day are computed from, as a digest. Take it before a build, for `export_daily`."""
         return warehouse_inputs.inputs(self.lake, warehouse_inputs.marts_digest(self.project), days)
-
-    def stale_days(self) -> list[date]:
-        """Days whose exported counts were computed from something else than what the lake and the project hold now.
-
-        A build that was killed, or never started, leaves its days here; so does a day that lost its interactions.
-        """
-        present = warehouse_inputs.lake_days(self.lake, "interactions")
-        exported = warehouse_inputs.lake_days(self.lake, "daily")
-        now = self.inputs(sorted(present))
-        return sorted((exported - present) | {day for day in present if self._stale(day, now[day], day in exported)})
 
     def daily(self, days: Sequence[date] | None = None) -> pa.Table:
         """behavior_daily (schema DAILY), sorted by day, variant, topic and event."""
@@ -326,10 +316,3 @@ class Warehouse:
         others.sort(key=lambda other: other.stat().st_mtime)
         for old in others[: max(0, len(others) + 1 - _PARSED_KEPT)]:
             shutil.rmtree(old, ignore_errors=True)
-
-    def _stale(self, day: date, now: str, exported: bool) -> bool:
-        if not exported:  # nothing to count is nothing to export
-            return self.lake.columns(partition("interactions", day), ["id"]).num_rows > 0
-        stored = self.lake.read(partition("daily", day))
-        metadata = {} if stored is None else stored.schema.metadata or {}
-        return metadata.get(_INPUTS, b"").decode() != now

@@ -10,12 +10,14 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from assets.behavior.schemas import partition
 from orchestration.engines.lake import open_lake
 from orchestration.engines.warehouse import PostgresSettings, Warehouse
 
@@ -27,6 +29,20 @@ def duck(home: Path, **options) -> Warehouse:
     """A DuckDB warehouse over the lake in `home`."""
     lake = open_lake(str(home / "lake"), locks=home / "locks")
     return Warehouse(project=PROJECT, home=home, lake=lake, lake_root=str(home / "lake"), **options)
+
+
+def stale(warehouse: Warehouse, days: Sequence[date]) -> list[date]:
+    """The days whose exported counts were computed from something else than what the lake and the project hold now."""
+    made_of = warehouse.inputs(days)
+
+    def differs(day: date) -> bool:
+        exported = warehouse.lake.read(partition("daily", day))
+        rows = warehouse.lake.read(partition("interactions", day))
+        if exported is None:
+            return rows is not None and rows.num_rows > 0
+        return rows is None or exported.schema.metadata[b"twohands.inputs"].decode() != made_of[day]
+
+    return [day for day in days if differs(day)]
 
 
 @pytest.fixture(scope="session")

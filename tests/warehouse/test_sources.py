@@ -11,7 +11,7 @@ from assets.errors import EngineBusy
 from orchestration.engines.lake import open_lake
 from orchestration.engines.warehouse import PostgresSettings, Warehouse
 from tests.warehouse import oracle
-from tests.warehouse.conftest import PASSWORD_ENV, PROJECT
+from tests.warehouse.conftest import PASSWORD_ENV, PROJECT, stale
 from tests.warehouse.filling import FIRST, events, fill, remove_day, write_day
 from tests.warehouse.filling import days as calendar
 
@@ -27,9 +27,9 @@ def test_a_remote_lake_is_copied_beside_the_warehouse(tmp_path):
     warehouse.build(on)
     warehouse.export_daily(on, inputs)
     assert warehouse.daily().to_pylist() == oracle.daily(lake, on)
-    assert warehouse.stale_days() == []
+    assert stale(warehouse, on) == []
     write_day(lake, on[0], events(on[0], 11))
-    assert warehouse.stale_days() == [on[0]]
+    assert stale(warehouse, on) == [on[0]]
 
 
 def raw(warehouse: Warehouse, sql: str) -> list[tuple]:

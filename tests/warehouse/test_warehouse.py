@@ -19,7 +19,7 @@ from orchestration.engines import warehouse_dbt
 from orchestration.engines.lake import open_lake
 from orchestration.engines.warehouse import Days, PostgresSettings, Warehouse, ranges
 from tests.warehouse import oracle
-from tests.warehouse.conftest import PROJECT, duck
+from tests.warehouse.conftest import PROJECT, duck, stale
 from tests.warehouse.filling import FIRST, events, fill, remove_day, write_day
 from tests.warehouse.filling import days as calendar
 
@@ -170,7 +170,7 @@ def test_a_failed_test_fails_the_build_and_is_named(built):
     write_day(built.lake, DAYS[1], [*rows, rows[0]])
     with pytest.raises(EngineError, match=r"test stg_interactions_is_unique found 1 bad row\(s\)"):
         built.build([DAYS[1]])
-    assert built.stale_days() == [DAYS[1]]
+    assert stale(built, DAYS) == [DAYS[1]]
     fill(built.lake, [DAYS[1]], 20)
     built.build([DAYS[1]])
     assert agrees(built)
@@ -188,12 +188,12 @@ def test_a_killed_dbt_is_busy_and_the_next_build_converges(built):
     with pytest.raises(EngineBusy, match="signal 9"):
         built.build(DAYS[:3], on_line=kill)
     assert not agrees(built)
-    assert built.stale_days() == DAYS[:3]
+    assert stale(built, DAYS) == DAYS[:3]
     inputs = built.inputs(DAYS)
-    built.build(built.stale_days())
+    built.build(stale(built, DAYS))
     assert built.export_daily(DAYS, inputs) == len(oracle.daily(built.lake, DAYS))
     assert agrees(built)
-    assert built.stale_days() == []
+    assert stale(built, DAYS) == []
 
 
 # -------------------------------------------------------------------------------------------------- the export
@@ -214,11 +214,11 @@ def test_export_leaves_equal_files_alone_and_removes_those_of_empty_days(built):
     assert [file.stat().st_mtime_ns for file in files] == before
     remove_day(built.lake, DAYS[0])
     write_day(built.lake, DAYS[1], [])
-    assert built.stale_days() == DAYS[:2]
+    assert stale(built, DAYS) == DAYS[:2]
     built.build(DAYS[:2])
     built.export_daily(DAYS[:2])
     assert [file.exists() for file in files] == [False, False, True, True]
-    assert built.stale_days() == []
+    assert stale(built, DAYS) == []
 
 
 def test_an_empty_lake_has_nothing_to_build_and_nothing_to_read(tmp_path):
