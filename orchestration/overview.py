@@ -28,7 +28,7 @@ def overview(hand: FastHand) -> dict[str, Any]:
                 "slice": name,
                 "documents": sum(bool(row["part"]) for row in rows),
                 "passages": sum(row["count"] for row in cut.rows.values()),
-                "rejected": sum(bool(row["reason"]) for row in rows),
+                "rejected": sum(bool(row["reason"]) for row in rows) + len(chunks.without_passages(cut)),
                 "revision": found.facts.get("revision") or None,
                 "newest": _iso(max((row["modified"] for row in rows if row["modified"]), default=None)),
                 "published": known is not None and known.slices.get(name) == cut.facts.get("digest"),

@@ -14,7 +14,7 @@ import dagster as dg
 
 from assets.assets import logged, shown, translated
 from assets.knowledge import checks, preview
-from assets.knowledge.checks import DOCUMENT_CHECKS, INDEX_CHECKS
+from assets.knowledge.checks import CHUNK_CHECKS, DOCUMENT_CHECKS, INDEX_CHECKS
 from assets.knowledge.pipeline import FastHand
 from assets.knowledge.publish import IndexRefused, IndexReport
 
@@ -78,6 +78,7 @@ def build(slices: dg.PartitionsDefinition, policy: Policy, engine: str = "lanced
     @dg.asset(
         **common({"python"}),
         deps=[documents],
+        check_specs=CHUNK_CHECKS,
         description="Passages anchored at headings, sized in the encoder's tokens, with ids that do not depend on "
         "their position: an edit at the top of a document renumbers nothing.",
     )
@@ -87,6 +88,7 @@ def build(slices: dg.PartitionsDefinition, policy: Policy, engine: str = "lanced
         return dg.MaterializeResult(
             data_version=dg.DataVersion(report.digest),
             metadata=shown(preview.of_chunks(report, fast_hand.chunk_sizes(context.partition_key))),
+            check_results=[checks.chunks_result(report)],
         )
 
     @dg.asset(

@@ -8,9 +8,12 @@ from collections.abc import Iterator
 import dagster as dg
 
 from assets.knowledge.candidate_checks import Check
+from assets.knowledge.chunks import ChunksReport
 from assets.knowledge.documents import DocumentsReport
+from assets.rendering import bullets
 
 DOCUMENTS = dg.AssetKey(["knowledge", "documents"])
+CHUNKS = dg.AssetKey(["knowledge", "chunks"])
 INDEX = dg.AssetKey(["knowledge", "index"])
 
 DOCUMENT_CHECKS = [
@@ -24,6 +27,13 @@ DOCUMENT_CHECKS = [
         asset=DOCUMENTS,
         description="Somebody still edits this source: its newest document is not too old.",
     ),
+]
+CHUNK_CHECKS = [
+    dg.AssetCheckSpec(
+        name="every_document_has_passages",
+        asset=CHUNKS,
+        description="No accepted document is without a passage: such a one is never found.",
+    )
 ]
 INDEX_CHECKS = [
     dg.AssetCheckSpec(
@@ -70,6 +80,18 @@ def document_results(
         severity=dg.AssetCheckSeverity.WARN,
         description="the source gives no dates" if age is None else f"the newest document is {age:.1f} days old",
         metadata={"limit_days": max_age_days} | ({} if age is None else {"age_days": age}),
+    )
+
+
+def chunks_result(report: ChunksReport) -> dg.AssetCheckResult:
+    """Accepted documents without a passage (WARN)."""
+    return dg.AssetCheckResult(
+        check_name="every_document_has_passages",
+        asset_key=CHUNKS,
+        passed=not report.empty,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{len(report.empty)} documents have no passage. `twohands rejected` names them.",
+        metadata={"documents": dg.MetadataValue.md(bullets(report.empty))} if report.empty else {},
     )
 
 

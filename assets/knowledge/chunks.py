@@ -51,13 +51,17 @@ LOG = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class ChunksReport:
-    """Counts of one cut. `digest` names all passages of the slice; `changed` the documents whose passages changed."""
+    """Counts of one cut. `digest` names all passages of the slice; `changed` the documents whose passages changed.
+
+    `empty` are the accepted documents that nothing could be cut from: no search ever finds them.
+    """
 
     total: int = 0
     tokens: int = 0
     cut_documents: int = 0
     digest: str = ""
     changed: tuple[str, ...] = ()
+    empty: tuple[str, ...] = ()
 
 
 def open_records(lake: Lake, slice: str) -> Records:
@@ -101,7 +105,13 @@ def cut(
         len(paths),
         facts["digest"],
         tuple(changed),
+        tuple(without_passages(state)),
     )
+
+
+def without_passages(state: State) -> list[str]:
+    """The accepted documents that nothing could be cut from, sorted."""
+    return sorted(doc_id for doc_id, row in state.rows.items() if not row["count"])
 
 
 def _current(state: State, document: Mapping[str, Any], made_by: str) -> bool:
@@ -156,7 +166,10 @@ class _Cut:
                     "metadata": encoded,
                 }
             )
-        self._documents.append(doc_id)
+        if found:
+            self._documents.append(doc_id)
+        else:
+            self._ends(doc_id)
         self.state.rows[doc_id] = {
             "doc_id": doc_id,
             "content_sha": document["content_sha"],
@@ -171,8 +184,12 @@ class _Cut:
             self.flush()
 
     def forget(self, doc_id: str) -> None:
-        """A document that is gone: its row without chunks says since when."""
+        """A document that is gone."""
         del self.state.rows[doc_id]
+        self._ends(doc_id)
+
+    def _ends(self, doc_id: str) -> None:
+        """A row without a chunk says since when a document has none: its former ones are not current any more."""
         self._rows.append(dict.fromkeys(LOG.names) | {"doc_id": doc_id, "chunk_id": "", "text_sha": ""})
 
     def flush(self) -> None:

@@ -25,7 +25,7 @@ from assets.knowledge.publish import IndexReport, Publisher, Target
 from assets.knowledge.sources import split
 from assets.knowledge.sync import Plan, plan
 from assets.knowledge.vectors import Embedded, VectorCache, cached_encoders
-from assets.ports import Encoder, Hit, Lake, Listing, Parser, Progress, Query, Source, Tokenizer, VectorIndex
+from assets.ports import Encoder, Hit, Lake, Listing, Parser, Progress, Query, Reason, Source, Tokenizer, VectorIndex
 
 VECTORS = "knowledge/vectors"
 LOCK_SECONDS = 600.0
@@ -204,9 +204,15 @@ class FastHand:
         return [published.search(Query(text, vector, k, where or {})) for text, vector in found]
 
     def rejected(self, slices: Iterable[str] | None = None) -> list[dict[str, str]]:
-        """Refused files: doc_id, reason, detail."""
-        states = (documents.open_records(self.lake, slice).state() for slice in slices or self.slices)
-        return [row for state in states for row in documents.rejected(state)]
+        """Refused files, and documents that were accepted and have no passage: doc_id, reason, detail."""
+        found = []
+        for slice in slices or self.slices:
+            found += documents.rejected(documents.open_records(self.lake, slice).state())
+            found += [
+                {"doc_id": doc_id, "reason": str(Reason.NO_TEXT), "detail": "accepted, but it has no text to cut"}
+                for doc_id in chunks.without_passages(chunks.open_records(self.lake, slice).state())
+            ]
+        return found
 
     def recent_versions(self) -> list[Point]:
         """The last published versions, oldest first."""

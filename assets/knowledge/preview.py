@@ -51,7 +51,10 @@ def of_chunks(report: ChunksReport, sizes: Sequence[int]) -> Metadata:
         "tokens": report.tokens,
         "documents_cut": report.cut_documents,
         "documents_changed": len(report.changed),
+        "documents_without_passages": len(report.empty),
     }
+    if report.empty:
+        metadata["without_passages"] = bullets(report.empty)
     if len(report.changed) >= PICTURE and sizes:
         metadata["sizes"] = picture("passage sizes in tokens", lambda axes: axes.hist(sizes, bins=40))
     return metadata

@@ -52,10 +52,27 @@ def test_one_run_publishes_one_slice(graph, instance):
     assert result.success
     assert set(materializations(result)) == set(ASSETS)
     assert checks(result) == dict.fromkeys(
-        ["refused_share", "newest_document_age", "desired_equals_published", "encoder_matches_index", "retrieval_gate"],
+        [
+            "refused_share",
+            "newest_document_age",
+            "every_document_has_passages",
+            "desired_equals_published",
+            "encoder_matches_index",
+            "retrieval_gate",
+        ],
         True,
     ) | {"newest_document_age": False}  # the stand-in source is dated 2023: a warning, and no more
     assert {p.doc_id for p in graph.hand.vector_index.published().passages()} == {"docs/a.md", "docs/b.md"}
+
+
+def test_document_without_passages_is_warned_about_and_holds_up_nothing(graph, instance):
+    graph.sources["docs"].files["rule.md"] = "---\n"
+    result = graph.run(instance, "docs")
+    assert result.success
+    assert checks(result)["every_document_has_passages"] is False
+    found = materializations(result)["chunks"].metadata
+    assert found["documents_without_passages"].value == 1
+    assert "docs/rule.md" in found["without_passages"].value
 
 
 def test_metadata_is_worth_looking_at(graph, instance):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import shutil
+import time
+from datetime import UTC, datetime
 
 import pytest
 
 from assets.errors import EngineError, SourceBusy, SourceError
-from assets.knowledge import documents
+from assets.knowledge import chunks, documents
 from assets.knowledge.gate import Golden
 from assets.knowledge.pipeline import FastHand, Options, SliceSpec
 from assets.knowledge.publish import IndexRefused
 from assets.ports import SourceFile
+from orchestration.engines.corpus_history import LakeHistory
 from orchestration.engines.lake import open_lake
 from orchestration.engines.lancedb_index import LanceIndex
 from tests.fakes import HashEncoder, MemorySource, PlainParser, WordTokenizer
@@ -111,6 +114,29 @@ def test_delete_removes_every_passage_of_the_document(world):
     report = world.sync()
     assert len(report.index.plan.deleted) == 2
     assert {doc for doc, _ in world.published()} == {"docs/bravo.md", "docs/charlie.md"}
+
+
+def test_document_that_yields_no_passage_is_named_and_ends_its_former_ones(world):
+    hand, began = world.hand, time.time()
+    corpus = LakeHistory(hand.lake, ["docs"])
+    assert corpus.as_of(datetime.now(UTC)).current("docs/alpha.md")
+    world.files["alpha.md"], world.files["delta.md"] = "---\n", "***\n"
+    report = world.sync()
+    assert report.chunks.empty == ("docs/alpha.md", "docs/delta.md")
+    assert {doc for doc, _ in world.published()} == {"docs/bravo.md", "docs/charlie.md"}
+    why = {"reason": "no_text", "detail": "accepted, but it has no text to cut"}
+    assert hand.rejected() == [{"doc_id": f"docs/{name}.md", **why} for name in ("alpha", "delta")]
+    assert LakeHistory(hand.lake, ["docs"]).as_of(datetime.now(UTC)).current("docs/alpha.md") is None
+    records = chunks.open_records(hand.lake, "docs")
+    log = [row for table in records.log(["chunk_id"]) for row in table.to_pylist()]
+    assert sorted(row["doc_id"] for row in log if not row["chunk_id"]) == ["docs/alpha.md", "docs/delta.md"]
+    assert chunks.needed_since(records, time.time() + 1) == set(chunks.texts(records, records.state()))
+    assert len(chunks.needed_since(records, began - 60)) > len(chunks.texts(records, records.state()))
+    assert world.sync().index.changed is False
+    world.files["alpha.md"], world.files["delta.md"] = page("alpha"), page("delta")
+    assert world.sync().chunks.empty == ()
+    assert hand.rejected() == []
+    assert "docs/alpha.md" in {doc for doc, _ in world.published()}
 
 
 def test_refused_new_version_keeps_the_last_good_one(world):
