@@ -1,0 +1,75 @@
+"""Stable knowledge only: an answer may teach how to say things, and state nothing that its passages do not.
+
+A row that states facts from nowhere would teach the adapter to remember them, and they would stay when the documents
+change. What an answer states is looked up in the passages that were shown, in their documents' names and in the
+question; numbers may follow from others (facts.derived).
+
+    of what the answer states, unsupported is                         outcome
+    ----------------------------------------------------------------  -------
+    nothing                                                           kept
+    a number, name, identifier or literal                             refused
+    only common words, up to `max_unsupported` of the answer's own    kept: other words
+    more common words than that, in an answer that declines           kept: a refusal is words of its own
+    more common words than that                                       refused
+
+The answer's own are its facts that the question does not hold. What belongs to the form is no fact: JSON keys, courtesy
+(forms.content), and the numbers of the passages that it cites.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from assets.behavior import facts, forms
+from assets.behavior.refusals import is_refusal
+
+_BRACKETS = re.compile(r"\[\s*(\d{1,2}(?:\s*[,;]\s*\d{1,2})*)\s*\]")
+_NAMED = re.compile(
+    r"(\b(?:sources?|passages?|citations?|evidence|refs?|references?)\b\W{0,4})(\d{1,2})\b", re.IGNORECASE
+)
+LISTED = 6
+
+
+def unsupported(
+    prompt: str, completion: str, passages: Sequence[str], doc_ids: Sequence[str], max_unsupported: float
+) -> list[str]:
+    """What an answer states without support, as it is written there; empty where it may teach."""
+    seen = frozenset().union(*map(facts.passage_keys, passages), *map(facts.passage_keys, doc_ids))
+    asked = facts.keys(prompt)
+    known = seen | asked
+    body = without_citations(completion, len(passages))
+    if not facts.keys(body) - known:  # most rows: everything is there, and nothing has to be told apart
+        return []
+    form = forms.format_of(body)
+    stated = facts.stated(forms.content(body, form))
+    unseen = stated.keys() - known
+    given = {key for key in asked if key[0].isdigit()}
+    missing = unseen - facts.derived(body, unseen, known, given)
+    missing -= {key for key in missing if key[0] == "`" and any(key[1:] in text for text in (prompt, *passages))}
+    if form in ("sql", "code"):  # names are the schema's there, as far as half of their parts are known
+        missing -= facts.half_known(body, known)
+    if not missing:
+        return []
+    strong = [key for key in missing if stated[key].kind != "word" and not _is_schema(form, stated[key])]
+    own = facts.weight(stated, stated.keys() - asked) or 1.0
+    if not strong and (facts.weight(stated, missing) <= max_unsupported * own or is_refusal(completion)):
+        return []
+    return [stated[key].surface for key in stated if key in (strong or missing)][:LISTED]
+
+
+def without_citations(text: str, passages: int) -> str:
+    """A text without the numbers of passages that it cites: [1], [1, 3], "source": 2. Other numbers stay."""
+
+    def in_brackets(match: re.Match[str]) -> str:
+        return "[]" if all(1 <= int(number) <= passages for number in re.findall(r"\d+", match[1])) else match[0]
+
+    def after_name(match: re.Match[str]) -> str:
+        return f'{match[1]}""' if 1 <= int(match[2]) <= passages else match[0]
+
+    return _NAMED.sub(after_name, _BRACKETS.sub(in_brackets, text))
+
+
+def _is_schema(form: str, fact: facts.Fact) -> bool:
+    """Names of a query or program are its schema's; its numbers and literals are facts."""
+    return form in ("sql", "code") and fact.kind == "name"

@@ -1,0 +1,215 @@
+"""Rows as they are written down: passages, messages, length, pairs; what leaks into our own test split is left out.
+
+a chat of more than `max_tokens` tokens    outcome
+-----------------------------------------  ------------------------------
+with distractors                           written again without them
+without                                    left out: too_long
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import TYPE_CHECKING, NamedTuple
+
+from assets.behavior.attribution import shown
+from assets.behavior.dataset import rehearsal
+from assets.behavior.dataset.config import DatasetConfig
+from assets.behavior.dataset.contamination import Held, HeldOut
+from assets.behavior.dataset.duplicates import folded
+from assets.behavior.dataset.eligibility import ACCEPTED
+from assets.behavior.dataset.pairs import pair_of
+from assets.behavior.dataset.passages import numbered, pool_of, shown_passages, with_distractors
+from assets.behavior.dataset.pii import Redactor
+from assets.behavior.dataset.rows import SPLITS, TEST, TRAIN, Example, Message, Pair, Passage, Reason
+from assets.behavior.dataset.split import side
+from assets.behavior.refusals import is_refusal
+
+if TYPE_CHECKING:
+    from assets.behavior.dataset.building import Report, Sources
+
+
+class Ask(NamedTuple):
+    """What a prompt is rendered from."""
+
+    question: str
+    passages: Sequence[Passage]
+
+
+Render = Callable[[Sequence[Ask]], Sequence[Sequence[Message]]]  # the prompts of many rows, without the answers
+Length = Callable[[Sequence[Sequence[Message]]], Sequence[int]]  # tokens of whole chats, as the base reads them
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A row that is to be written; its texts are as they came."""
+
+    id: str
+    interaction_ids: tuple[str, ...]
+    day: date
+    topic: str
+    event: str
+    user: str | None
+    prompt: str
+    completion: str
+    passages: str | None  # JSON
+    group: str
+    split: str
+
+
+class Written(NamedTuple):
+    """Rows and pairs, in the order of splits, days and ids."""
+
+    examples: tuple[Example, ...]
+    pairs: tuple[Pair, ...]
+
+
+def write(
+    rows: Sequence[Chosen], sources: Sources, config: DatasetConfig, render: Render, length: Length, report: Report
+) -> Written:
+    """Rows with their messages; those that are too long or leak into the test split are left out."""
+    redactor = Redactor(config.pii)
+    clear = [shown_passages(shown(row.passages), sources.texts, config.max_passages) for row in rows]
+    pool = pool_of(clear)
+    drafts = [_draft(row, passages, pool, redactor, config) for row, passages in zip(rows, clear, strict=True)]
+    test, kept = HeldOut((held(one.example) for one in drafts if one.row.split == TEST), config.ngram), []
+    for one in drafts:
+        if one.row.split != TEST and _holds(test, one.example, config):
+            report.leave_out(Reason.LEAKED, one.row.id, one.example.prompt)
+        else:
+            kept.append(one)
+    fitting = _fitting(kept, config, render, length, report)
+    fitting.sort(key=lambda one: (SPLITS.index(one.row.split), one.row.day, one.row.id))
+    report.redacted += sum(bool(one.example.redactions) for one in fitting)
+    return Written(tuple(one.example for one in fitting), tuple(_pairs(fitting, sources, redactor, config, length)))
+
+
+def rehearse(
+    fresh: Sequence[Example], sources: Sources, config: DatasetConfig, render: Render, length: Length, ids: set[str]
+) -> list[Example]:
+    """Rehearsal rows for these new rows. `ids` are the interactions that are candidates now."""
+    if not sources.earlier:
+        return []
+    held_out = HeldOut([*sources.held_out, *(held(row) for row in fresh if row.split == TEST)], config.ngram)
+    gone = sources.gone({id_: row.day for row in sources.earlier for id_ in row.interaction_ids})
+    share = config.rehearsal_share * sum(row.split == TRAIN for row in fresh)
+
+    def clean(row: Example) -> bool:
+        on = side(row.group, config.split_key, config.validation_share, config.test_share)
+        return on == TRAIN and not _holds(held_out, row, config)
+
+    rows = rehearsal.rehearsed(
+        sources.earlier,
+        fresh,
+        most=int(share),
+        seed=config.seed,
+        known=lambda id_: id_ in ids or id_ in gone,
+        asked=folded,
+        clean=clean,
+    )
+    again = _rendered([replace(row, kind=rehearsal.REHEARSAL) for row in rows], render, length)
+    return [row for row in again if row.tokens <= config.max_tokens]
+
+
+def held(row: Example) -> Held:
+    """A row as a held-out item."""
+    return Held(row.prompt, (row.completion,), row.group, row.interaction_ids)
+
+
+def _holds(held_out: HeldOut, row: Example, config: DatasetConfig) -> bool:
+    return held_out.holds(
+        row.prompt, row.completion, config.max_overlap, group=row.group, interactions=row.interaction_ids
+    )
+
+
+class _Draft(NamedTuple):
+    row: Chosen
+    example: Example  # without messages
+    values: dict[str, str]  # what was redacted in it
+
+
+def _draft(
+    row: Chosen, clear: Sequence[Passage], pool: Sequence[Passage], redactor: Redactor, config: DatasetConfig
+) -> _Draft:
+    passages = with_distractors(
+        clear, pool, row.id, share=config.distractor_share, count=config.distractors, seed=config.seed
+    )
+    texts = [row.prompt, row.completion, *(text for one in passages for text in (one.heading, one.text))]
+    found = redactor.redact(texts, user=row.user)
+    prompt, completion, *rest = found.texts
+    hidden = [
+        one._replace(heading=heading, text=text)
+        for one, heading, text in zip(passages, rest[::2], rest[1::2], strict=True)
+    ]
+    kind = "refusal" if is_refusal(completion) else ACCEPTED if row.event == ACCEPTED else "correction"
+    example = Example(
+        (),
+        row.interaction_ids,
+        row.topic,
+        kind,
+        row.event,
+        row.day,
+        row.group,
+        row.split,
+        prompt,
+        completion,
+        tuple(hidden),
+        redactions=len(found.values),
+    )
+    return _Draft(row, example, found.values)
+
+
+def _fitting(
+    drafts: Sequence[_Draft], config: DatasetConfig, render: Render, length: Length, report: Report
+) -> list[_Draft]:
+    written = _with_examples(drafts, _rendered([one.example for one in drafts], render, length))
+    fitting = [one for one in written if one.example.tokens <= config.max_tokens]
+    long = [one for one in written if one.example.tokens > config.max_tokens]
+    bare = [one for one in long if not all(passage.shown for passage in one.example.passages)]
+    shorter = _rendered([_without_distractors(one.example) for one in bare], render, length)
+    fitting += [one for one in _with_examples(bare, shorter) if one.example.tokens <= config.max_tokens]
+    kept = {one.row.id for one in fitting}
+    for one in long:
+        if one.row.id not in kept:
+            report.leave_out(Reason.TOO_LONG, one.row.id, one.example.prompt, f"{one.example.tokens} tokens")
+    return fitting
+
+
+def _with_examples(drafts: Sequence[_Draft], examples: Sequence[Example]) -> list[_Draft]:
+    return [draft._replace(example=example) for draft, example in zip(drafts, examples, strict=True)]
+
+
+def _without_distractors(example: Example) -> Example:
+    return replace(example, passages=tuple(numbered([one for one in example.passages if one.shown])))
+
+
+def _rendered(examples: Sequence[Example], render: Render, length: Length) -> list[Example]:
+    if not examples:
+        return []
+    prompts = render([Ask(one.prompt, one.passages) for one in examples])
+    chats = [
+        (*prompt, Message(role="assistant", content=one.completion))
+        for prompt, one in zip(prompts, examples, strict=True)
+    ]
+    return [
+        replace(one, messages=chat, tokens=int(tokens))
+        for one, chat, tokens in zip(examples, chats, length(chats), strict=True)
+    ]
+
+
+def _pairs(
+    drafts: Sequence[_Draft], sources: Sources, redactor: Redactor, config: DatasetConfig, length: Length
+) -> list[Pair]:
+    corrected = [one for one in drafts if one.example.event != ACCEPTED]
+    produced: Mapping[str, str] = sources.produced([(one.row.day, one.row.id) for one in corrected])
+    found = []
+    for one in corrected:
+        text = produced.get(one.row.id)
+        if text is not None:
+            text = redactor.redact([text], user=one.row.user, values=one.values).texts[0]
+        if pair := pair_of(one.example, text):
+            found.append(pair)
+    chats = [(*pair.prompt, Message(role="assistant", content=pair.rejected)) for pair in found]
+    sizes = length(chats) if chats else []
+    return [pair for pair, tokens in zip(found, sizes, strict=True) if tokens <= config.max_tokens]
