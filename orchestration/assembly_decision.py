@@ -7,6 +7,7 @@ from assets.decision.config import ShiftConfig
 from assets.decision.measuring import FromWarehouse
 from assets.decision.pipeline import Decision
 from assets.decision.policy import Rules
+from orchestration.assembly_serving import answering, releases
 from orchestration.ledger import LakeLedger
 from orchestration.settings import DecisionSettings, Settings
 
@@ -43,5 +44,6 @@ def decision(settings: Settings, data: BehaviorData) -> Decision:
         config=lambda variant: shift_config(variants[variant]),
         rules=lambda variant: rules(variants[variant]),
         measured=FromWarehouse(data.warehouse),
+        release=answering(releases(settings, data.lake)),
         close_after_days=settings.behavior.close_after_days,
     )

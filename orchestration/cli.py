@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from assets.errors import ConfigError, GateRefused, TwohandsError
-from orchestration import cli_behavior, cli_decision, cli_ledger, cli_replay, cli_upkeep
+from orchestration import cli_behavior, cli_decision, cli_ledger, cli_release, cli_replay, cli_upkeep
 from orchestration import cli_views as views
 from orchestration.cli_behavior import json_flag
 from orchestration.config import load
@@ -34,6 +34,7 @@ class Context:
         self._hand: Any = None
         self._behavior: Any = None
         self._decision: Any = None
+        self._releases: Any = None
 
     @property
     def settings(self) -> Settings:
@@ -67,6 +68,16 @@ class Context:
 
             self._decision = decision(self.settings, self.behavior)
         return self._decision
+
+    @property
+    def releases(self) -> Any:
+        """What answers are served from."""
+        if self._releases is None:
+            from orchestration.assembly import open_the_lake
+            from orchestration.assembly_serving import releases
+
+            self._releases = releases(self.settings, open_the_lake(self.settings))
+        return self._releases
 
     def slices(self, chosen: str | None) -> list[str]:
         """The chosen slice, or all; a source's name stands for all of its shards."""
@@ -215,7 +226,7 @@ def dev(context: Context, port: int, host: str) -> None:
     serve(context.settings, host, port)
 
 
-for commands in (cli_behavior, cli_upkeep, cli_decision, cli_replay, cli_ledger):
+for commands in (cli_behavior, cli_upkeep, cli_decision, cli_release, cli_replay, cli_ledger):
     for command in commands.COMMANDS:
         cli.add_command(command)
 

@@ -48,7 +48,7 @@ def shift(context: Context, variant: str, freeze: bool, why: str) -> None:
     if freeze:
         if not why.strip():
             raise click.UsageError("--freeze needs --why TEXT: it forgets what was usual before.")
-        contract = decision.refreeze(name, why, _person())
+        contract = decision.refreeze(name, why, person())
         click.echo(f"frozen: {contract.first_day} to {contract.last_day} are what is usual now", err=True)
     _warn_if_dirty(context, decision)
     made = decision.judge(name)
@@ -64,7 +64,7 @@ def shift(context: Context, variant: str, freeze: bool, why: str) -> None:
 def approve(context: Context, variant: str, deny: bool, why: str) -> None:
     """Answer the newest verdict `propose`: yes, or no with --deny. The sensor (or `twohands finetune`) acts on it."""
     name = chosen(context, variant)
-    answered = context.decision.finetunes.approve(name, _person(), why, granted=not deny)
+    answered = context.decision.finetunes.approve(name, person(), why, granted=not deny)
     made = context.decision.judge(name)
     said = {"answered": answered, "granted": not deny}
     context.show({**said, **verdict_json(name, made)}, lambda: verdict_text(name, made))
@@ -90,7 +90,7 @@ def finetune(context: Context, variant: str, force: bool, why: str) -> None:
                 "--force needs --why TEXT: the ledger keeps who spent money on no evidence, and why."
             )
         run = f"cli-{sha256_text(f'{name} {why} {decision.snapshot(name).digest()}')[:16]}"
-        claim = decision.force(name, why, _person(), run)
+        claim = decision.force(name, why, person(), run)
     else:
         _warn_if_dirty(context, decision)
         made = decision.judge(name)
@@ -103,7 +103,7 @@ def finetune(context: Context, variant: str, force: bool, why: str) -> None:
             )
         cause = pending or made.id
         run = f"cli-{sha256_text(cause)[:16]}"
-        claim = decision.finetunes.begin(name, cause, run, _person())
+        claim = decision.finetunes.begin(name, cause, run, person())
     found = freeze(decision, context.behavior, claim, run)
     value = {
         "variant": name,
@@ -190,7 +190,8 @@ def _warn_if_dirty(context: Context, decision: Decision) -> None:
         )
 
 
-def _person() -> str:
+def person() -> str:
+    """Who runs this, for the ledger and the history."""
     try:
         return f"{getpass.getuser()} (command line)"
     except (KeyError, OSError):

@@ -7,6 +7,8 @@ from typing import Any
 import dagster as dg
 
 from assets.behavior import assets as behavior
+from assets.behavior.dataset import assets as dataset
+from assets.behavior.dataset.pipeline import Datasets
 from assets.behavior.marts import assets as marts
 from assets.behavior.pipeline import BehaviorData
 from assets.decision import assets as deciding
@@ -14,7 +16,18 @@ from assets.decision.pipeline import Decision
 from assets.decision.spending import assets as spending
 from assets.knowledge import assets as knowledge
 from assets.knowledge.pipeline import FastHand
-from orchestration import assembly, assembly_behavior, assembly_decision, jobs, partitions, schedules, sensors
+from assets.serving import assets as serving
+from orchestration import (
+    assembly,
+    assembly_behavior,
+    assembly_dataset,
+    assembly_decision,
+    assembly_serving,
+    jobs,
+    partitions,
+    schedules,
+    sensors,
+)
 from orchestration.config import load
 from orchestration.decision_sensors import behavior_shifted, evidence_due
 from orchestration.landing_sensor import interactions_landed
@@ -27,22 +40,25 @@ def build(
     data: BehaviorData | None = None,
     project: marts.Project | None = None,
     decision: Decision | None = None,
+    datasets: Datasets | None = None,
 ) -> dg.Definitions:
-    """All definitions for these settings; `hand`, `data`, `project` and `decision` stand in for what is configured."""
+    """All definitions for these settings; what else is given stands in for what is configured."""
     fast, logs, built = _fast(settings), *_slow(settings, project or assembly_behavior.project(settings))
     data = data or assembly_behavior.behavior_data(settings)
     resources = {
         "fast_hand": hand or assembly.fast_hand(settings),
         "behavior_data": data,
         "decision": decision or assembly_decision.decision(settings, data),
+        "datasets": datasets or assembly_dataset.datasets(settings, data),
+        "releases": assembly_serving.releases(settings, data.lake),
         "dbt": assembly_behavior.dbt(),
     }
     sync, reconcile = jobs.sync(), jobs.reconcile()
     ingest, rebuild, report = jobs.ingest(), jobs.rebuild(), jobs.report(marts.report_keys(built))
-    decide, finetune, books = jobs.decide(), jobs.finetune(), jobs.books()
+    decide, finetune, books, release = jobs.decide(), jobs.finetune(), jobs.books(), jobs.release()
     return dg.Definitions(
-        assets=[*fast, *logs, *built, *_decision(settings)],
-        jobs=[sync, reconcile, ingest, rebuild, report, decide, finetune, books, jobs.maintain],
+        assets=[*fast, *logs, *built, *_decision(settings), *_dataset(settings), *_serving(settings)],
+        jobs=[sync, reconcile, ingest, rebuild, report, decide, finetune, books, release, jobs.maintain],
         sensors=[
             sensors.content_changed(settings, sync),
             interactions_landed(settings, ingest, rebuild, report),
@@ -75,6 +91,16 @@ def _decision(settings: Settings) -> Sequence[Any]:
         freshness=timedelta(hours=settings.checks.freshness_hours),
     )
     return [*deciding.build(partitions.variants(settings), policy), *spending.build(books)]
+
+
+def _dataset(settings: Settings) -> Sequence[Any]:
+    policy = dataset.Policy(retries=settings.automation.retries, retry_seconds=settings.automation.retry_seconds)
+    return dataset.build(partitions.variants(settings), policy)
+
+
+def _serving(settings: Settings) -> Sequence[Any]:
+    policy = serving.Policy(retries=settings.automation.retries, retry_seconds=settings.automation.retry_seconds)
+    return serving.build(partitions.variants(settings), policy)
 
 
 def _slow(settings: Settings, project: marts.Project) -> tuple[Sequence[Any], Sequence[Any]]:

@@ -12,6 +12,7 @@ from assets.decision.pipeline import Decision
 from assets.decision.spending.assets import LEDGER
 from assets.knowledge.assets import GROUP
 from assets.knowledge.pipeline import FastHand
+from assets.serving.assets import RELEASE
 
 _KNOWLEDGE = dg.AssetSelection.groups(GROUP)
 _FULL = {"ops": {f"{GROUP}__{asset}": {"config": {"full": True}} for asset in ("documents", "index")}}
@@ -106,6 +107,18 @@ def books() -> Any:
         description="What was spent and avoided, from the ledger as it is. Takes a second and starts nothing.",
         executor_def=dg.in_process_executor,
         tags={"twohands/hand": "decision"},
+    )
+
+
+def release() -> Any:
+    """What answers are served from: followed, chosen or rolled back. A second, and no money."""
+    return dg.define_asset_job(
+        "release",
+        dg.AssetSelection.assets(RELEASE),
+        description="Promotes the newest candidate that the gate passed. With run config (action, id, why) it promotes "
+        "another release or rolls back.",
+        executor_def=dg.in_process_executor,
+        tags={"twohands/hand": "slow"},
     )
 
 

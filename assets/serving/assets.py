@@ -1,0 +1,101 @@
+"""The release in the graph, partitioned by variant: what answers are served from.
+
+Materializing it promotes the newest candidate that the gate has passed, once, and shows the pointer and its history. A
+person may name another release, or roll back, by run config. (No postponed annotations in this file: Dagster reads
+those of config.)
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Literal
+
+import dagster as dg
+
+from assets.assets import shown, translated
+from assets.errors import ConfigError, GateRefused
+from assets.serving import candidates, preview
+from assets.serving.release import Move
+from assets.serving.releases import Releases
+
+GROUP = "serving"
+OWNERS = ["team:behavior"]
+RELEASE = dg.AssetKey([GROUP, "release"])
+INTACT = "files_are_what_was_released"
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What the deployment decides about this asset."""
+
+    retries: int = 3
+    retry_seconds: float = 5
+
+
+class ReleaseConfig(dg.Config):
+    """Run config: `follow` promotes the newest candidate that the gate passed, `show` moves nothing; `promote` and
+    `rollback` take `id` (a rollback may do without) and `why`, which the history keeps; `force` overrides the gate."""
+
+    action: Literal["follow", "show", "promote", "rollback"] = "follow"
+    id: str = ""
+    why: str = ""
+    force: bool = False
+
+
+def build(variants: dg.PartitionsDefinition, policy: Policy, deps: Iterable[dg.AssetKey] = ()) -> Sequence[Any]:
+    """The release, with a partition for each variant; `deps` are the assets whose gate it follows."""
+
+    @dg.asset(
+        key=RELEASE,
+        deps=list(deps),
+        partitions_def=variants,
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"python"},
+        check_specs=[
+            dg.AssetCheckSpec(
+                INTACT,
+                asset=RELEASE,
+                description="Base and adapter of the release in force are, file by file, what was evaluated. Where "
+                "they are not, the newest intact release is served.",
+            )
+        ],
+        description="What answers are served from: base, adapter and prompt, with the index and encoder that they were "
+        "evaluated with. A pointer that is replaced atomically, with every place where it ever pointed. Materializing "
+        "this promotes the newest candidate that the gate passed; run config (action, id, why) promotes another or "
+        "rolls back.",
+    )
+    def release(
+        context: dg.AssetExecutionContext, config: ReleaseConfig, releases: dg.ResourceParam[Releases]
+    ) -> dg.MaterializeResult:
+        variant = context.partition_key
+        with translated(policy.retries, policy.retry_seconds):
+            try:
+                current = _moved(releases, variant, config)
+            except GateRefused as error:
+                raise dg.Failure(str(error), allow_retries=False) from error
+            served = releases.served(variant)
+            history = list(islice(releases.moves.back(variant), preview.SHOWN + 1))
+            found = candidates.all_of(releases.lake, variant)
+        check = dg.AssetCheckResult(
+            check_name=INTACT, passed=not served.problems, metadata={"problems": "\n".join(served.problems) or "none"}
+        )
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(current.name if current else "none"),
+            metadata=shown(preview.of_release(current, served, history, found)),
+            check_results=[check],
+        )
+
+    return [release]
+
+
+def _moved(releases: Releases, variant: str, config: ReleaseConfig) -> Move | None:
+    if config.action in ("promote", "rollback") and not config.why.strip():
+        raise ConfigError(f"{config.action} without why", expected="a reason, which the history keeps")
+    if config.action == "promote":
+        return releases.promote(variant, config.id, why=config.why, by="the Dagster UI", force=config.force)
+    if config.action == "rollback":
+        return releases.rollback(variant, why=config.why, by="the Dagster UI", to=config.id)
+    if config.action == "follow":
+        return releases.follow(variant, why=config.why, by="the graph")
+    return releases.moves.now(variant)
