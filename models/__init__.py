@@ -1,0 +1,1 @@
+"""Bundled models, and the recipes that made them."""
