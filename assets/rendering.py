@@ -40,6 +40,15 @@ def png(title: str, draw: Callable[[Any], None], size: tuple[float, float] = (5,
     return buffer.getvalue()
 
 
+def legend(axes: Any, **options: Any) -> None:
+    """Each label once, however often it was drawn; right of the axes if `options` do not say where."""
+    handles, labels = axes.get_legend_handles_labels()
+    once = dict(zip(labels[::-1], handles[::-1], strict=True))
+    names = list(dict.fromkeys(labels))
+    beside = {"loc": "center left", "bbox_to_anchor": (1, 0.5), "fontsize": 6}
+    axes.legend([once[name] for name in names], names, **(options or beside))
+
+
 def bullets(items: Sequence[str]) -> Markdown:
     """A list of quoted texts, the first ROWS of them."""
     shown = [f"- {code(item)}" for item in items[:ROWS]]

@@ -38,6 +38,15 @@ class Day(click.ParamType):
             self.fail(f"received {value!r}. Expected a day, as in 2026-11-03", param, ctx)
 
 
+def _drawable(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
+    """Refuses a figure that could not be written, before minutes of work."""
+    if value is not None and value.suffix.lower() != ".png":
+        raise click.BadParameter(f"received {str(value)!r}. Expected a file that ends in .png", ctx, param)
+    if value is not None and not value.absolute().parent.is_dir():
+        raise click.BadParameter(f"there is no folder {str(value.parent)!r}: make it first", ctx, param)
+    return value
+
+
 @dataclass(frozen=True, slots=True)
 class _Wanted:
     """What is asked of each variant."""
@@ -59,7 +68,13 @@ class _Wanted:
 )
 @click.option("--variant", metavar="V", help="Only this variant; its keys in twohands.toml hold.")
 @click.option("--table", is_flag=True, help="A table for people, in place of JSON lines.")
-@click.option("--figure", type=click.Path(dir_okay=False, path_type=Path), metavar="PNG", help="Draw it too.")
+@click.option(
+    "--figure",
+    type=click.Path(dir_okay=False, path_type=Path),
+    callback=_drawable,
+    metavar="PNG",
+    help="Draw it too; of several variants each has its own file, NAME-VARIANT.png.",
+)
 @click.option("--what-if", is_flag=True, help="Compare policies on this history.")
 @click.option("--changed", type=Day(), metavar="DAY", help="With --what-if: the day that delays count from.")
 @click.option(
@@ -88,8 +103,8 @@ def replay(
 ) -> None:
     """Run the decision over the history of daily counts in FILE (or - for stdin), day by day.
 
-    FILE is CSV, JSON lines or Parquet with columns day, topic, event, n, S and perhaps variant, as `twohands daily`
-    prints them. Prints a JSON line a day, or with --what-if one a policy.
+    FILE is CSV, JSON (lines or an array) or Parquet with columns day, topic, event, n, S and perhaps variant, as
+    `twohands daily` prints them. Prints a JSON line a day, or with --what-if one a policy.
     """
     if (file is None) == (interactions is None):
         raise click.UsageError("Give either FILE or --interactions DIR.")
@@ -99,6 +114,7 @@ def replay(
         )
     history = _read(file) if file is not None else _landed(context, interactions or Path())
     chosen = _chosen(history, variant, context.settings.variants)
+    _check_change(changed, chosen)
     wanted = _Wanted(
         table and not context.as_json,
         figure,
@@ -154,9 +170,22 @@ def _chosen(history: History, variant: str | None, known: Mapping[str, Any]) -> 
     for name, counts in found.items():
         empty = sum(1 for day in range(counts.days) if not any(table[day].any() for table in counts.n.values()))
         without = f", {empty} of them without interactions (zeros)" if empty else ""
-        span = f"{counts.days} days, {counts.first_day} to {counts.last_day}{without}"
-        click.echo(f"{name}: {span}; {len(counts.topics)} topics", err=True)
+        span = f"{_counted(counts.days, 'day')}, {counts.first_day} to {counts.last_day}{without}"
+        click.echo(f"{name}: {span}; {_counted(len(counts.topics), 'topic')}", err=True)
     return found
+
+
+def _check_change(changed: date | None, chosen: Mapping[str, DailyCounts]) -> None:
+    first = min(counts.first_day for counts in chosen.values())
+    last = max(counts.last_day for counts in chosen.values())
+    if changed and not first <= changed <= last:
+        raise click.BadParameter(
+            f"received {changed}. Expected a day of the history: {first} to {last}", param_hint="--changed"
+        )
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _alternatives(

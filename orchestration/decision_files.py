@@ -1,4 +1,4 @@
-"""Daily counts from files: CSV, JSON lines or Parquet, gzipped or not, as `twohands daily` prints them.
+"""Daily counts from files: CSV, JSON lines (or an array), Parquet, gzipped or not, as `twohands daily` prints them.
 
 Columns day, topic, event, n, S and, where there is more than one manner, variant; more columns are ignored, and so is
 the case of their names (databases change it). Millions of rows go through Arrow; where something is wrong, or written
@@ -84,7 +84,9 @@ def _format(data: bytes, name: str) -> str:
     known = {"csv": "csv", "tsv": "csv", "jsonl": "json", "ndjson": "json", "json": "json", "parquet": "parquet"}
     if data[:4] == b"PAR1":
         return "parquet"
-    return known.get(ending) or ("json" if data.lstrip()[:1] == b"{" else "csv")
+    start = data[:1000].lstrip()[:1]
+    form = known.get(ending) or ("json" if start in (b"{", b"[") else "csv")
+    return "array" if form == "json" and start == b"[" else form
 
 
 def _columns(names: Iterable[str], name: str) -> dict[str, str]:
@@ -112,6 +114,8 @@ def _columns(names: Iterable[str], name: str) -> dict[str, str]:
 
 def _fast(form: str, data: bytes, name: str) -> _Found | None:
     """All at once; None where Arrow cannot, or where something is wrong that the other way will name."""
+    if form not in _READERS:
+        return None
     try:
         table = _READERS[form](data, name)
         named = "variant" in table.column_names
@@ -119,7 +123,7 @@ def _fast(form: str, data: bytes, name: str) -> _Found | None:
             return {MAIN: from_table(table)}, False
         variants = pc.if_else(pc.equal(table["variant"].fill_null(""), ""), MAIN, table["variant"])
         return {str(v): from_table(table.filter(pc.equal(variants, v))) for v in variants.unique().to_pylist()}, True
-    except (pa.ArrowException, BadCounts):
+    except (pa.ArrowException, csv.Error, BadCounts):
         return None
 
 
@@ -141,7 +145,7 @@ def _read_csv(data: bytes, name: str) -> pa.Table:
 def _read_json(data: bytes, name: str) -> pa.Table:
     try:
         first = json.loads(data.lstrip().split(b"\n", 1)[0])
-    except ValueError:
+    except (ValueError, RecursionError):
         raise pa.ArrowInvalid("the first line is no JSON") from None
     columns = _columns(first if isinstance(first, dict) else (), name)
     types = {theirs: pa.string() if ours == "day" else _TYPES[ours] for ours, theirs in columns.items()}
@@ -179,7 +183,7 @@ _READERS: Mapping[str, Callable[[bytes, str], pa.Table]] = {
 
 def _by_line(form: str, data: bytes, name: str) -> _Found:
     """Row by row; BadCounts names the line of the first that is wrong."""
-    unit = "row" if form == "parquet" else "line"
+    unit = _UNITS.get(form, "line")
     rows: dict[str, list[Mapping[str, Any]]] = {}
     places: dict[str, list[int]] = {}
     named = False
@@ -217,20 +221,32 @@ def _csv_rows(data: bytes, name: str) -> Iterator[tuple[int, Mapping[str, Any]]]
 
 
 def _json_rows(data: bytes, name: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    columns: dict[str, str] = {}
     for number, line in enumerate(_decoded(data, name).split("\n"), start=1):
         if not line.strip():
             continue
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             row = None
         if not isinstance(row, dict):
             raise BadCounts(f"{name}, line {number}: {line[:80]!r}", expected="one JSON object a line")
-        keys = {key: key.lower() for key in row}
-        if set(keys.values()) != set(columns):
-            columns = {key.lower(): key for key in _columns(keys, f"{name}, line {number}")}
-        yield number, {columns[low]: row[key] for key, low in keys.items() if low in columns}
+        yield number, _ours(row, f"{name}, line {number}")
+
+
+def _array_rows(data: bytes, name: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    try:
+        items = json.loads(_decoded(data, name))
+    except (ValueError, RecursionError) as error:
+        raise BadCounts(f"{name} is no JSON array ({error})", expected="[{...}, ...], or one object a line") from None
+    for number, row in enumerate(items, start=1):
+        if not isinstance(row, dict):
+            raise BadCounts(f"{name}, item {number}: {json.dumps(row)[:80]}", expected="one JSON object for each row")
+        yield number, _ours(row, f"{name}, item {number}")
+
+
+def _ours(row: Mapping[str, Any], place: str) -> Mapping[str, Any]:
+    """An object's values under our names."""
+    return {ours: row[theirs] for ours, theirs in _columns(row, place).items()}
 
 
 def _parquet_rows(data: bytes, name: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
@@ -246,8 +262,10 @@ def _parquet_rows(data: bytes, name: str) -> Iterator[tuple[int, Mapping[str, An
 _ROWS: Mapping[str, Callable[[bytes, str], Iterator[tuple[int, Mapping[str, Any]]]]] = {
     "csv": _csv_rows,
     "json": _json_rows,
+    "array": _array_rows,
     "parquet": _parquet_rows,
 }
+_UNITS = {"parquet": "row", "array": "item"}  # what a message counts; lines otherwise
 
 
 def _decoded(data: bytes, name: str) -> str:

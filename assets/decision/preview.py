@@ -10,7 +10,7 @@ import numpy as np
 
 from assets.decision.policy import Verdict
 from assets.decision.shift import NEW_TASK, Evidence, Reading
-from assets.rendering import CHARACTERS, Markdown, Metadata, bullets, code, picture, table
+from assets.rendering import CHARACTERS, Markdown, Metadata, bullets, code, legend, picture, table
 
 _FLOOR = -1.0  # log10 M below which nothing is drawn: a tenth of the evidence of a single start
 _ABOVE = 2.5  # the plot ends at this multiple of the threshold's height, or the threshold could not be seen any more
@@ -119,8 +119,7 @@ def plot(
         axes.set_ylabel("log10 M", fontsize=7)
         axes.tick_params(labelsize=6)
         axes.tick_params(axis="x", rotation=30)
-        names = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-        axes.legend(names.values(), names.keys(), fontsize=5, loc="upper left", ncols=3)
+        legend(axes, fontsize=5, loc="upper left", ncols=3)
 
     return picture("evidence of a shift", draw)
 

@@ -18,7 +18,7 @@ from assets.decision.config import ShiftConfig
 from assets.decision.counts import DailyCounts
 from assets.decision.policy import Action, Rules
 from assets.decision.replay import History
-from assets.rendering import png
+from assets.rendering import legend, png
 
 WEEK = 7
 
@@ -205,20 +205,24 @@ def columns(rows: Sequence[Sequence[str]]) -> str:
 
 
 def figure(found: Comparison) -> bytes:
-    """PNG: a line a policy; small marks where it was triggered, large ones where it fine-tuned."""
+    """PNG: a line a policy and what it spends; ticks where it asks for a fine-tune, dots where it has one."""
 
     def draw(axes) -> None:  # noqa: ANN001 - matplotlib's
         for place, one in enumerate(found.outcomes):
-            axes.plot(one.triggers, [place] * len(one.triggers), "|", color="tab:gray", markersize=9)
-            axes.plot(one.finetunes, [place] * len(one.finetunes), "o", color="tab:red", markersize=5)
+            axes.plot(one.triggers, [place] * len(one.triggers), "|", color="tab:gray", markersize=9, label="asks")
+            axes.plot(
+                one.finetunes, [place] * len(one.finetunes), "o", color="tab:red", markersize=5, label="fine-tunes"
+            )
         if found.changed:
-            axes.axvline(found.changed, color="black", linewidth=1, linestyle=":")
+            how = "given" if found.given else "estimated"
+            axes.axvline(found.changed, color="black", linewidth=1, linestyle=":", label=f"change, {how}")
         axes.set_yticks(range(len(found.outcomes)), [f"{one.policy}  {one.money:g}" for one in found.outcomes])
         axes.set_ylim(len(found.outcomes) - 0.5, -0.5)
         axes.set_xlim(found.first_day, found.last_day + timedelta(days=1))
         axes.tick_params(labelsize=7)
         axes.tick_params(axis="x", rotation=30)
         axes.grid(axis="y", linewidth=0.3)
+        legend(axes)
 
     title = f"fine-tunes by policy, and {found.currency} spent"
     return png(title, draw, (8, 1.2 + 0.32 * len(found.outcomes)))
