@@ -6,13 +6,14 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
-from assets.decision.ledger import Approval, Decided, Entry, Finished, Kind, Outcome, Override, Request
+from assets.decision.ledger import Approval, Decided, Entry, Finished, Kind, Outcome, Override, Request, Retraction
 from assets.decision.policy import Action
 from assets.decision.store import Store
 from assets.errors import GateRefused
 from assets.ports import Lake, Ledger
 
 LOCK_SECONDS = 600.0
+_TRY = "#"  # and a number: the try of a run that failed before
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +42,24 @@ class Finetunes:
     def due(self, variant: str) -> tuple[str, str] | None:
         """The verdict that asks for a fine-tune which nobody has claimed: its id and its run key."""
         found = self.verdict(variant)
-        if found is None or found[1].action != Action.FINETUNE or self.requests(variant, found[0]):
+        if found is None or not self._asks(variant, *found) or self.requests(variant, found[0]):
             return None
         return found[0], found[1].evidence_key
+
+    def _asks(self, variant: str, id: str, verdict: Decided) -> bool:
+        """Whether a verdict says finetune, and still does: a kill may come between a retraction and the next one."""
+        retracted = Retraction(verdict=id, why="asked for").id(variant)
+        return verdict.action == Action.FINETUNE and self._ledger.get(retracted) is None
 
     def begin(self, variant: str, cause: str, run: str, by: str) -> Claim:
         """Claims the fine-tune that a verdict asks for, for a run.
 
-        GateRefused when it asks for none any more, or another run has it; the same run may ask again, and goes on.
+        GateRefused when it asks for none any more, or another run has it; the same run may ask again, and goes on. So
+        may any run where the one before is known to have failed.
         """
         with locked(self._lake, variant):
             held = self.requests(variant, cause)
-            if held and held[0].data["run_key"] != run:
+            if held and held[0].data["run_key"] != run and not self._failed(variant, held[0].id):
                 raise GateRefused(
                     f"the fine-tune of verdict {cause} was claimed by run {held[0].data['run_key']}",
                     expected="one fine-tune for a verdict",
@@ -61,7 +68,7 @@ class Finetunes:
             if held:
                 return self._claim(variant, cause, held[0].data["day"], held[0].id, resumed=True)
             found = self.verdict(variant)
-            if found is None or found[0] != cause or found[1].action != Action.FINETUNE:
+            if found is None or found[0] != cause or not self._asks(variant, *found):
                 said = found[1].sentence if found else "there is no verdict yet"
                 raise GateRefused(
                     f"no verdict asks for a fine-tune of variant {variant!r}: {said}",
@@ -84,25 +91,31 @@ class Finetunes:
             return self._claim(variant, cause, day, request.id, resumed=not added)
 
     def resumable(self, variant: str, run_prefix: str) -> str | None:
-        """The cause of a claim that such a run has not brought to its end: it failed, or a kill came between."""
-        ends = {
-            e.data["request"]
-            for e in self._ledger.entries([Kind.FINISHED], variant=variant)
-            if e.data["outcome"] != "failed"
-        }
-        for entry in self._ledger.entries([Kind.REQUEST], variant=variant):
-            if entry.id not in ends and str(entry.data["run_key"]).startswith(run_prefix):
-                return str(entry.data["cause"])
-        return None
+        """The cause of the newest claim, where it may be brought to its end: its run failed, or it was such a run and
+        a kill came between."""
+        claims = self._ledger.entries([Kind.REQUEST], variant=variant)
+        if not claims:
+            return None
+        newest, ends = claims[-1], self._ends(variant, claims[-1].id)
+        mine = str(newest.data["run_key"]).startswith(run_prefix) and not ends
+        return str(newest.data["cause"]) if mine or self._failed(variant, newest.id) else None
+
+    def _ends(self, variant: str, request: str) -> list[Finished]:
+        entries = self._ledger.entries([Kind.FINISHED], variant=variant)
+        return [end for end in map(Finished.of, entries) if end.request == request]
+
+    def _failed(self, variant: str, request: str) -> bool:
+        ends = self._ends(variant, request)
+        return bool(ends) and all(end.outcome == "failed" for end in ends)
 
     def approve(self, variant: str, by: str, why: str = "", *, granted: bool = True) -> str:
         """Records a person's yes or no to the newest verdict; returns its id. GateRefused where nothing is asked."""
         found = self.verdict(variant)
-        if found is None or found[1].action not in (Action.PROPOSE, Action.FINETUNE):
+        if found is None or not _may_be_answered(found[1]) or self.requests(variant, found[0]):
             said = found[1].sentence if found else "There is no verdict yet."
             raise GateRefused(
                 f"variant {variant!r} has no verdict to approve: {said}",
-                expected="a verdict `propose`",
+                expected="a verdict `propose`, or one that was answered and not acted on",
                 next_step="`twohands shift` shows what it waits for",
             )
         fact = Approval(verdict=found[0], by=by, why=why, granted=granted)
@@ -132,11 +145,23 @@ class Finetunes:
         return max(map(date.fromisoformat, days), default=None)
 
     def finish(self, claim: Claim, run: str, outcome: Outcome, detail: str = "", *, released: bool = False) -> None:
-        """Records how a run of a request ended."""
-        fact = Finished(request=claim.request, run=run, outcome=outcome, detail=detail, released=released)
+        """Records how a run of a request ended. One that failed may end again: each try of a run has its own entry."""
+        ends = self._ends(claim.variant, claim.request)
+        if any(end.outcome != "failed" for end in ends):
+            return
+        tries = sum(end.run.split(_TRY)[0] == run for end in ends)
+        name = f"{run}{_TRY}{tries + 1}" if tries else run
+        fact = Finished(request=claim.request, run=name, outcome=outcome, detail=detail, released=released)
         self._ledger.append(fact.entry(at=datetime.now(UTC), variant=claim.variant))
 
     def note_failed(self, variant: str, request: str, run: str, detail: str) -> None:
         """Records that the run of a request died without recording it itself."""
         fact = Finished(request=request, run=run, outcome="failed", detail=detail)
         self._ledger.append(fact.entry(at=datetime.now(UTC), variant=variant))
+
+
+def _may_be_answered(verdict: Decided) -> bool:
+    """A proposal, a fine-tune, and what a person refused: they may change their mind."""
+    gates = {gate["name"]: gate["measured"] for gate in verdict.evidence.get("gates", ())}
+    refused = verdict.action == Action.BLOCKED and gates.get("approval") == "denied"
+    return refused or verdict.action in (Action.PROPOSE, Action.FINETUNE)

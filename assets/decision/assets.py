@@ -195,7 +195,7 @@ def _candidates(variants: dg.PartitionsDefinition, policy: Policy) -> Any:
                 claim = _claimed(context, config, decision, run)
             except GateRefused as error:
                 raise dg.Failure(str(error), allow_retries=False) from error
-            found = freeze(decision, behavior_data, claim, run)
+            found = freeze(decision, behavior_data, claim, context.run_id)
         return dg.MaterializeResult(data_version=dg.DataVersion(found.digest), metadata=shown(_of_frozen(found, claim)))
 
     return frozen_candidates

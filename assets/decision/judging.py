@@ -48,10 +48,10 @@ def situation(
     what `month_spend` says."""
     spent, hours = spend
     if record is None or contract is None or record.probation:
-        have = min(counts.days, config.reference_days)
+        have = (record.day - record.since).days + 1 if record else counts.days
         start = Situation(
             day=counts.last_day,
-            learning=max(config.reference_days - have, 1),
+            learning=max(config.reference_days - max(have, 0), 1),
             reference_days=config.reference_days,
             threshold=config.threshold,
             spent=spent,

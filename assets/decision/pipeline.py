@@ -18,8 +18,8 @@ the clock goes back the newest day that was read stays
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -27,26 +27,27 @@ import pyarrow as pa
 import pyarrow.compute
 
 from assets.behavior.pipeline import BUILT
-from assets.decision import baselines, shift
+from assets.decision import baselines
 from assets.decision.acting import Claim, Finetunes, locked
 from assets.decision.baselines import Contract
-from assets.decision.config import ShiftConfig, restated
-from assets.decision.counts import EMPTY, DailyCounts, from_table
+from assets.decision.config import ShiftConfig
+from assets.decision.counts import EMPTY, BadCounts, DailyCounts, from_table
 from assets.decision.judging import Measured, month_spend, situation
-from assets.decision.ledger import Decided, Kind, Override, Retraction
+from assets.decision.ledger import Decided, Entry, Kind, Override, Retraction
 from assets.decision.policy import Action, Rules, Verdict, decide
-from assets.decision.store import Record, Store, rounded
+from assets.decision.reading import Watch, day_after, read, same_watch
+from assets.decision.store import Record, Store
 from assets.errors import EngineBusy
 from assets.fingerprints import digest
 from assets.ports import Lake, Ledger
 
 pc: Any = pyarrow.compute  # its functions are made at import, where no type checker sees them
 HARM = frozenset({"fail", "schema_bad"})  # what a new release may not do more often than the former one
-_LOOK_BACK = 13  # days before the first monitored one whose knowledge failures still count
-_TOPICS = 20  # named in a record
 _TRIES = 3
 _JUDGED = "decision/judged"  # the stamp of the newest verdict, noted as its last act
 _OPEN = (Action.FINETUNE, Action.PROPOSE, Action.BLOCKED)
+_ANSWERS = (Kind.APPROVAL, Kind.OVERRIDE, Kind.REQUEST, Kind.FINISHED)  # after which a verdict may be another
+_AGAIN = "~"  # and a number: a verdict that was said before, and unsaid since
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,7 @@ class Decision:
                 self.config(variant).digest,
                 repr(self.rules(variant)),
                 repr(self._release(variant)),
-                *(e.id for e in self.ledger.entries([Kind.APPROVAL, Kind.REQUEST, Kind.FINISHED], variant=variant)),
+                *(e.id for e in self.ledger.entries(_ANSWERS, variant=variant)),
             ]
         )
 
@@ -161,14 +162,17 @@ class Decision:
         watch, latest = self._watch(variant, counts), self.store.latest(variant)
         if watch is None:
             return None
-        record = self._read(variant, counts, watch, latest)
+        record = read(variant, self._release(variant).name, counts, watch, latest)
         if latest is not None and latest.key == record.key:
             return latest
         self.store.add(record)
         return record
 
-    def _watch(self, variant: str, counts: DailyCounts) -> _Watch | None:
-        """What the counts are compared with, and from which day on; freezes a contract when one is due."""
+    def _watch(self, variant: str, counts: DailyCounts) -> Watch | None:
+        """What the counts are compared with, and from which day on; freezes a contract when one is due. None while
+        there is none, or nothing to compare with it."""
+        if not counts.days:
+            return None
         config, release = self.config(variant), self._release(variant)
         contract = self.store.contract(variant)
         acted = self.finetunes.consumed(variant)
@@ -176,18 +180,24 @@ class Decision:
             first = max(release.since or counts.first_day, counts.first_day)
             fresh = self._frozen(variant, counts, first, release.name, config)
             if fresh is None and contract is not None and release.since:  # seen through the former one meanwhile
-                return _Watch(contract, max(release.since, _after(contract, acted)), config, HARM)
+                return Watch(contract, max(release.since, day_after(contract, acted)), config, HARM)
             contract = fresh
         elif contract.config != config.digest:
             contract = self._frozen(variant, counts, contract.first_day, release.name, config)
         if contract is None:
             return None
-        since = _after(contract, acted)
-        if (counts.last_day - since).days >= config.horizon_days:
+        since = day_after(contract, acted)
+        while (counts.last_day - since).days >= config.horizon_days and not self._stands(variant, contract, since):
             over = since + timedelta(days=config.horizon_days - config.reference_days)
             contract = self._frozen(variant, counts, over, release.name, config) or contract
-            since = _after(contract, acted)
-        return _Watch(contract, since, config)
+            since = day_after(contract, acted)
+        return Watch(contract, since, config)
+
+    def _stands(self, variant: str, contract: Contract, since: date) -> bool:
+        """Whether a shift was shown under this contract and waits to be acted on: the end of the horizon, and another
+        reference, would make the shifted days what is usual."""
+        latest = self.store.latest(variant)
+        return latest is not None and same_watch(latest, contract, since) and latest.fired is not None
 
     def _frozen(
         self, variant: str, counts: DailyCounts, first: date, release: str, config: ShiftConfig
@@ -205,7 +215,7 @@ class Decision:
         with locked(self.lake, variant):
             counts, config = self.snapshot(variant), self.config(variant)
             first = counts.last_day - timedelta(days=config.reference_days - 1)
-            days = counts.between(first, counts.last_day) if counts.days else counts
+            days = counts.between(first, counts.last_day) if counts.days >= config.reference_days else counts
             contract = baselines.freeze(days, config, variant=variant, release=self._release(variant).name)
             self.ledger.append(
                 Override(request_key=f"freeze:{contract.digest[:16]}", by=by, why=why).entry(
@@ -214,45 +224,6 @@ class Decision:
             )
             self.store.add_contract(contract)
             return contract
-
-    def _read(self, variant: str, counts: DailyCounts, watch: _Watch, latest: Record | None) -> Record:
-        contract, since = watch.contract, watch.since
-        seen = counts.between(min(since - timedelta(days=_LOOK_BACK), counts.last_day), counts.last_day)
-        digests = {day.isoformat(): name[:12] for day, name in seen.day_digests().items()}
-        snapshot = digest([counts.last_day.isoformat(), *(f"{d}={v}" for d, v in sorted(digests.items()))])
-        key = digest([snapshot, contract.digest, watch.config.digest, since.isoformat()])
-        if latest is not None and latest.key == key:
-            return latest
-        corrected = _corrected(latest, contract, since, digests)
-        restatements = _former(latest, contract, since) + bool(corrected)
-        found = shift.evidence(counts, contract, watch.config, since=since)
-        events = {e: v for e, v in found.by_event.items() if watch.only is None or e in watch.only}
-        total = found.total if watch.only is None else sum(events.values(), 0 * found.total)
-        _, reading = shift.today(counts, contract, watch.config, since=since)
-        strongest = sorted(reading.topics.items(), key=lambda item: -item[1])[:_TOPICS]
-        return Record(
-            key=key,
-            variant=variant,
-            release=self._release(variant).name,
-            day=counts.last_day,
-            since=since,
-            snapshot=snapshot,
-            contract=contract.digest,
-            config=watch.config.digest,
-            restatements=restatements,
-            threshold=restated(watch.config.threshold, restatements),
-            total=tuple(map(rounded, total)),
-            by_event={e: tuple(map(rounded, v)) for e, v in events.items()},
-            labels=tuple(map(rounded, found.label_watch)),
-            shares={event: rounded(share) for event, share in reading.shares.items()},
-            topics={topic: rounded(value) for topic, value in strongest},
-            changed=reading.changed,
-            event=reading.event,
-            size=reading.size,
-            days=digests,
-            probation=watch.only is not None,
-            corrected=tuple(sorted(corrected)),
-        )
 
     # ------------------------------------------------------------------------------------------------ judging
 
@@ -282,6 +253,7 @@ class Decision:
                 },
                 cost=verdict.cost,
             )
+            fact = _again(fact, [entry for entry in entries if entry.kind is Kind.VERDICT], variant)
             taken_back = self._retract(variant, fact, record, now.fired)
             self.ledger.append(fact.entry(at=datetime.now(UTC), variant=variant))
             self.lake.write_text(f"{_JUDGED}/{variant}", stamp)
@@ -320,42 +292,34 @@ class Decision:
         return said[::-1][:limit]
 
     def force(self, variant: str, why: str, by: str, run: str) -> Claim:
-        """A fine-tune that no verdict asks for: recorded as an override, and claimed."""
-        return self.finetunes.override(variant, self.snapshot(variant).last_day, why, by, run)
-
-
-@dataclass(frozen=True, slots=True)
-class _Watch:
-    contract: Contract
-    since: date
-    config: ShiftConfig
-    only: frozenset[str] | None = None  # events; None for all
-
-
-def _after(contract: Contract, acted: date | None) -> date:
-    """The first monitored day."""
-    return max(contract.last_day, acted or contract.last_day) + timedelta(days=1)
+        """A fine-tune that no verdict asks for: recorded as an override, and claimed. BadCounts before the first closed
+        day: there is nothing to train on."""
+        counts = self.snapshot(variant)
+        if not counts.days:
+            raise BadCounts(
+                f"variant {variant!r} has no closed day up to {self.closed()}",
+                expected="days of interactions that are built and closed (behavior.close_after_days)",
+                next_step="land logs, build their days (`twohands backfill --days A..B`), and run this again",
+            )
+        return self.finetunes.override(variant, counts.last_day, why, by, run)
 
 
 def _of(table: pa.Table, variant: str) -> pa.Table:
     return table.filter(pc.equal(table["variant"], variant))
 
 
-def _same_watch(latest: Record | None, contract: Contract, since: date) -> bool:
-    return latest is not None and latest.contract == contract.digest and latest.since == since
-
-
-def _former(latest: Record | None, contract: Contract, since: date) -> int:
-    return latest.restatements if latest is not None and _same_watch(latest, contract, since) else 0
-
-
-def _corrected(latest: Record | None, contract: Contract, since: date, digests: Mapping[str, str]) -> set[str]:
-    """Days that the record before has read, and whose counts are others now."""
-    if latest is None or not _same_watch(latest, contract, since):
-        return set()
-    last = latest.day.isoformat()
-    now = {day: name for day, name in digests.items() if day <= last}
-    return {day for day in now.keys() | latest.days.keys() if now.get(day) != latest.days.get(day)}
+def _again(fact: Decided, said: Sequence[Entry], variant: str) -> Decided:
+    """The fact, under a key that makes it the newest verdict: what money, examples, a person or a correction brought
+    back is said again, or the verdict in between would still stand."""
+    if said and said[-1].data["action"] == fact.action:
+        newest = str(said[-1].data["evidence_key"])
+        if newest.split(_AGAIN)[0] == fact.evidence_key:
+            return replace(fact, evidence_key=newest)
+    known, number, one = {entry.id for entry in said}, 1, fact
+    while one.id(variant) in known:
+        number += 1
+        one = replace(fact, evidence_key=f"{fact.evidence_key}{_AGAIN}{number}")
+    return one
 
 
 def _gates(verdict: Verdict) -> list[dict[str, Any]]:
