@@ -126,8 +126,8 @@ def test_replay_first_days_of_a_longer_history_read_the_same(shifted, length):
 
 
 def test_replay_guesses_the_change_as_it_looked_on_the_day():
-    small, large = (counts(7, days=120, shift={"fail": size}, change=CHANGE) for size in (0.8, 2.5))
-    slow = _then(small, large, CHANGE + 15).between(FIRST, day(80))
+    small, large = (counts(7, days=120, shift={"fail": size}, change=CHANGE) for size in (0.8, 3.5))
+    slow = _then(small, large, CHANGE + 15)
     rules = replace(RULES, min_examples=10_000)
     guesses = {one.day: one.changed for one in replay(slow, CONFIG, rules) if one.fired}
     assert len(set(guesses.values())) > 1
