@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from assets.knowledge.pipeline import SliceSpec
+from orchestration.settings_dataset import DatasetSettings
 
 MAX_SLICES = 10_000  # partitions that the Dagster UI shows with comfort; its own limit is 100,000 an asset
 
@@ -138,10 +139,11 @@ class AutomationSettings(_Table):
 
 
 class BaseModelSettings(_Table):
-    """[base]: the language model. Read by the slow hand."""
+    """[base]: the language model, and what it is shown: sentences of evidence, or whole passages. Of the slow hand."""
 
     model: Annotated[str, Field(min_length=1)] = "models/tiny-reader"
     revision: str | None = None
+    template: Literal["evidence", "passages"] = "evidence"
 
 
 class BehaviorSettings(_Table):
@@ -243,6 +245,7 @@ class Settings(_Table):
     behavior: BehaviorSettings = Field(default_factory=BehaviorSettings)
     warehouse: WarehouseSettings = Field(default_factory=WarehouseSettings)
     decision: DecisionSettings = Field(default_factory=DecisionSettings)
+    dataset: DatasetSettings = Field(default_factory=DatasetSettings)
     root: Path = Path()
     home: Path = Path()
     file: Path = Path()

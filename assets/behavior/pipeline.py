@@ -198,6 +198,10 @@ class BehaviorData:
         rows = self.warehouse.candidates(span(first, last))
         return frozen.freeze(self.lake, rows, variant=variant, request=request, first=first, last=last)
 
+    def texts(self) -> Callable[[str], str | None]:
+        """Every passage that any document ever had, by its sha."""
+        return self._history().as_of(datetime.now(UTC)).text
+
     # ------------------------------------------------------------------------------------------------ looking
 
     def dirty_inputs(self) -> dict[date, str]:
