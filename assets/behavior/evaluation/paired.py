@@ -127,6 +127,8 @@ def _resampled(sums: np.ndarray, sizes: np.ndarray, resamples: int, seed: int) -
 def _corrected(means: np.ndarray, sums: np.ndarray, sizes: np.ndarray, levels: list[float]) -> list[float]:
     """The levels at which BCa reads the resampled means (Efron and Tibshirani 1993, 14.10): `bias` from where the
     sample's own mean lies among them, `speed` from what leaving out each group does to it."""
+    if len(sums) < 2:
+        return levels
     normal, mean = NormalDist(), sums.sum() / sizes.sum()
     below = ((means < mean).mean() + (means <= mean).mean()) / 2
     bias = normal.inv_cdf(min(max(float(below), 0.01), 0.99))

@@ -80,6 +80,7 @@ def test_smallest_number_of_items_is_what_it_takes(margin):
 
 def test_unbounded_measure_that_does_not_change_has_no_width():
     assert change([3.0] * 5, [4.0] * 5, named(5), span=0).low == 1.0
+    assert change([3.0], [4.0], named(1), span=0).high == 1.0
 
 
 @pytest.mark.parametrize(
