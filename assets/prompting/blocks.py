@@ -9,7 +9,7 @@ from typing import Literal
 
 Kind = Literal["prose", "list", "table", "code"]
 
-_ITEM = re.compile(r"^\s{0,8}(?:[-*+•–]|\d{1,3}[.)]|[a-zA-Z][.)](?=\s+[A-Z]))\s+(?:\[[ xX]\]\s+)?(?=\S)")
+_ITEM = re.compile(r"^\s{0,8}(?:[-*+•–]|\d{1,3}[.)]|[a-z][.)]|[A-Z]\))\s+(?:\[[ xX]\]\s+)?(?=\S)")
 _FENCE = re.compile(r"^\s*(?:[-*+]\s+)?(`{3,}|~{3,})")
 _RULE = re.compile(r"^\s*\|?[\s:|+=-]*-{2,}[\s:|+=-]*\|?\s*$")
 _UNDERLINE = re.compile(r"^\s*(?:=+|-{2,}|\*{3,}|_{3,})\s*$")
@@ -18,6 +18,7 @@ _CELLS = re.compile(r"(?<!\\)\|")
 _LINK = re.compile(r"!?\[([^\]]*)\]\((?:[^()\s]|\([^()]*\))*(?:\s+\"[^\"]*\")?\)")
 _EMPHASIS = re.compile(r"(\*\*\*|\*\*|\*|___|__|(?<!\w)_)(?=\S)(.+?)(?<=\S)\1(?!\w)")
 _REFERENCE = re.compile(r"\[([^\]]+)\]\[[^\]]*\]")
+_CODE_SPAN = re.compile(r"(`[^`]*`)")
 _COMMENT = re.compile(r"<!--.*?-->|\{/\*.*?\*/\}", re.DOTALL)
 
 
@@ -35,11 +36,16 @@ class Block:
 
 
 def plain(text: str) -> str:
-    """Text without the marks of emphasis, links and references; code marks stay, since they belong to names."""
+    """Text without the marks of emphasis, links and references; code spans stay as they are, marks included."""
+    parts = _CODE_SPAN.split(text)
+    return " ".join("".join(part if at % 2 else _unmarked(part) for at, part in enumerate(parts)).split())
+
+
+def _unmarked(text: str) -> str:
     text = _REFERENCE.sub(r"\1", _LINK.sub(r"\1", text))
     for _ in range(2):  # emphasis within emphasis
         text = _EMPHASIS.sub(r"\2", text)
-    return " ".join(text.replace("\\|", "|").split())
+    return text.replace("\\|", "|")
 
 
 def blocks(text: str) -> Iterator[Block]:

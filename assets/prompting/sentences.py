@@ -76,12 +76,11 @@ def statements(text: str) -> list[str]:
     found: list[str] = []
     for position, sentence in enumerate(cut):
         before = cut[position - 1] if position else ""
-        if before.endswith("?") and found and found[-1].endswith(before):
-            found[-1] = _joined(before, sentence) or sentence
-        elif before and leans(sentence):
-            found.append(_joined(before, sentence) or sentence)
+        both = _joined(before, sentence) if before.endswith("?") or (before and leans(sentence)) else ""
+        if both and before.endswith("?") and found[-1] == before:
+            found[-1] = both
         else:
-            found.append(sentence)
+            found.append(both or sentence)
     return found
 
 
