@@ -149,11 +149,11 @@ def parsed(text: str) -> Choice | None:
     except (ValueError, KeyError):
         said = _SAYS.findall(text)
     names: dict[str, Choice] = {"a": "A", "b": "B", "tie": "tie"}
-    found = {names.get(one.strip().lower()) for one in said}
+    found: set[Choice | None] = {names.get(one.strip().lower()) for one in said}
     return found.pop() if len(found) == 1 else None
 
 
 def _swapped(choice: Choice | None) -> Choice | None:
-    if choice == "A":
-        return "B"
-    return "A" if choice == "B" else choice
+    if choice is None or choice == "tie":
+        return choice
+    return "B" if choice == "A" else "A"

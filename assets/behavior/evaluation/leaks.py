@@ -74,10 +74,13 @@ def _answer(row: Row) -> str:
 
 
 def _questions(row: Row) -> Iterator[str]:
-    """What the last user turn may ask: its last paragraph (prompts put the question there), or all of it."""
+    """What a row may ask: its prompt, where it has one; the last paragraph of its last user turn, where prompts put the
+    question, or all of that turn."""
+    if row.get("prompt"):
+        yield str(row["prompt"])
     asked = [message["content"] for message in row["messages"] if message["role"] == "user"]
     if asked:
-        yield asked[-1].strip().rsplit("\n\n", 1)[-1]
+        yield asked[-1].strip().rsplit("\n\n", 1)[-1].removeprefix("Question: ")
         yield asked[-1]
 
 

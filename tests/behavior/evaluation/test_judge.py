@@ -63,7 +63,7 @@ def kinder(a: str, b: str) -> str:
 def server(monkeypatch):
     monkeypatch.setenv("JUDGE_KEY", KEY)
     made = Server()
-    threading.Thread(target=made.serve_forever, daemon=True).start()
+    threading.Thread(target=made.serve_forever, args=(0.01,), daemon=True).start()
     yield made
     made.shutdown()
     made.server_close()

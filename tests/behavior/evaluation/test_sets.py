@@ -140,6 +140,8 @@ LONG = (
         (row("x", "y", ids=["e1", "e9"]), "a: interaction e9"),
         (row("x", "y", group="u2"), "a: group u2"),
         (row("what is the  FARE", "the 3 euros!"), "a: the same question and answer"),
+        (row("Question: What is the fare?", "3 euros"), "a: the same question and answer"),
+        (row("?", "3 euros") | {"prompt": "What is the fare?"}, "a: the same question and answer"),
         (row("What is the fare?", "3 euros", evidence="[1] Fares\n3 euros."), "a: the same question and answer"),
     ],
 )

@@ -1,0 +1,89 @@
+"""Evaluations in the lake: what a candidate was worth, for whoever asks later.
+
+behavior/evaluation/reports/<variant>/<candidate>.json   the verdict, every gate's number, every metric's change
+behavior/evaluation/reports/<variant>/<candidate>.html   the report, to be opened in a browser
+behavior/evaluation/reports/<variant>/<candidate>.md     the same, short
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from assets.behavior.evaluation import report as reporting
+from assets.behavior.evaluation.report import Report
+from assets.errors import CorruptState
+from assets.fingerprints import sha256_text
+from assets.ports import Lake
+
+FOLDER = "behavior/evaluation/reports"
+
+
+def save(lake: Lake, report: Report, sets: Mapping[str, str]) -> str:
+    """Stores a report (the JSON last, which makes it whole); returns its lake name without ending. `sets` gives the
+    digest of each held-out set."""
+    name = name_of(report.variant, report.candidate)
+    page = reporting.page(report)
+    lake.write_text(f"{name}.html", page)
+    lake.write_text(f"{name}.md", reporting.markdown(report))
+    lake.write_text(f"{name}.json", json.dumps(_row(report, sets, sha256_text(page)), sort_keys=True))
+    return name
+
+
+def load(lake: Lake, variant: str, candidate: str) -> dict[str, Any] | None:
+    """What was stored of an evaluation; None where there is none."""
+    name = f"{name_of(variant, candidate)}.json"
+    text = lake.read_text(name)
+    if text is None:
+        return None
+    try:
+        row: dict[str, Any] = json.loads(text)
+        if row["candidate"] == candidate and row["action"] in ("promote", "refuse"):
+            return row
+        problem = "it is of another candidate"
+    except (ValueError, KeyError, TypeError) as error:
+        problem = f"{type(error).__name__}: {error}"
+    raise CorruptState(
+        f"{name} in the lake is damaged ({problem})",
+        expected="the evaluation that was written there",
+        next_step="delete that file, and evaluate the adapter again",
+    )
+
+
+def all_of(lake: Lake, variant: str) -> Sequence[str]:
+    """The candidates of a variant that were evaluated, sorted."""
+    names = (name.rsplit("/", 1)[1] for name in lake.names(f"{FOLDER}/{variant}"))
+    return sorted(name.removesuffix(".json") for name in names if name.endswith(".json"))
+
+
+def name_of(variant: str, candidate: str) -> str:
+    """Where an evaluation lies, without ending."""
+    return f"{FOLDER}/{variant}/{candidate}"
+
+
+def _row(report: Report, sets: Mapping[str, str], page: str) -> dict[str, Any]:
+    verdict, comparison = report.verdict, report.comparison
+    return {
+        "variant": report.variant,
+        "candidate": report.candidate,
+        "released": report.released,
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "action": str(verdict.action),
+        "sentence": verdict.sentence,
+        "gates": [asdict(gate) for gate in verdict.reasons],
+        "changes": {name: _finite(asdict(one)) for name, one in comparison.changes.items()},
+        "earlier": {name: _finite(asdict(one)) for name, one in comparison.earlier.items()},
+        "sets": dict(sets),
+        "items": len(comparison.items),
+        "facts": report.facts,
+        "page_sha256": page,
+    }
+
+
+def _finite(row: dict[str, float]) -> dict[str, float | None]:
+    """JSON has no NaN."""
+    return {name: value if math.isfinite(value) else None for name, value in row.items()}
