@@ -88,10 +88,12 @@ def _check_paths(settings: Settings) -> None:
             expected="a file of JSON lines, relative to twohands.toml",
             next_step="correct the path, or remove the key to publish without a retrieval gate",
         )
-    for name in settings.dataset.held_out:
+    listed = [("dataset.held_out", name) for name in settings.dataset.held_out]
+    listed += [("evaluation.facts", name) for name in settings.evaluation.facts]
+    for key, name in listed:
         if not settings.path(name).is_file():
             raise ConfigError(
-                f"dataset.held_out: received {name!r}, and {settings.path(name)} is no file",
+                f"{key}: received {name!r}, and {settings.path(name)} is no file",
                 expected="files of JSON lines, relative to twohands.toml",
                 next_step="correct the path, or take it out of the list",
             )

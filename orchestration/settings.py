@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from assets.knowledge.pipeline import SliceSpec
 from orchestration.settings_dataset import DatasetSettings
+from orchestration.settings_evaluation import EvaluationSettings
 
 MAX_SLICES = 10_000  # partitions that the Dagster UI shows with comfort; its own limit is 100,000 an asset
 
@@ -246,6 +247,7 @@ class Settings(_Table):
     warehouse: WarehouseSettings = Field(default_factory=WarehouseSettings)
     decision: DecisionSettings = Field(default_factory=DecisionSettings)
     dataset: DatasetSettings = Field(default_factory=DatasetSettings)
+    evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings)
     root: Path = Path()
     home: Path = Path()
     file: Path = Path()
@@ -258,6 +260,14 @@ class Settings(_Table):
             raise ValueError(f"two sources make the same slice {twice[0]!r}; rename one of them")
         if len(names) > MAX_SLICES:
             raise ValueError(f"{len(names)} slices; at most {MAX_SLICES} can be shown as partitions")
+        return self
+
+    @model_validator(mode="after")
+    def _manners_are_of_variants(self) -> Settings:
+        unknown = sorted(self.evaluation.manners.keys() - self.variants.keys())
+        if unknown:
+            names = ", ".join(self.variants)
+            raise ValueError(f"evaluation.manners.{unknown[0]}: no such variant. Valid variants are: {names}")
         return self
 
     @model_validator(mode="after")

@@ -1,0 +1,99 @@
+"""From settings to evaluations: which manner, which margins, which questions, which judge. Opens no model."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from assets.behavior.evaluation import reading
+from assets.behavior.evaluation.gate import Margins
+from assets.behavior.evaluation.items import Item
+from assets.behavior.evaluation.judge import Judge, Pair
+from assets.behavior.evaluation.manner import Manner, Style, manner
+from assets.behavior.evaluation.pipeline import Evaluations
+from assets.errors import ConfigError
+from assets.ports import Lake
+from orchestration.engines.chat_client import ChatClient
+from orchestration.settings import Settings
+
+
+def evaluations(settings: Settings, lake: Lake) -> Evaluations:
+    """Evaluations of every variant."""
+    found, margins = settings.evaluation, settings.evaluation.margins
+    return Evaluations(
+        lake,
+        manner=lambda variant: manner_of(settings, variant),
+        margins=Margins(margins.facts, margins.earlier, margins.refusals),
+        seed=found.seed,
+        resamples=found.resamples,
+    )
+
+
+def manner_of(settings: Settings, variant: str) -> Manner:
+    """What is wanted of a variant's manner. Modules of own checks are looked for beside twohands.toml too."""
+    said = settings.evaluation.manners.get(variant)
+    if said is None:
+        return Manner()
+    where = f"evaluation.manners.{variant}"
+    root = str(settings.root)
+    if said.checks and root not in sys.path:
+        sys.path.append(root)
+    style = Style(said.format, said.must, said.must_not, said.min_words, said.max_words)
+    schema = _schema(settings.path(said.schema_file), f"{where}.schema_file") if said.schema_file else None
+    return manner(schema, style, said.checks, where)
+
+
+def facts(settings: Settings) -> list[Item]:
+    """The held-out questions of evaluation.facts; those without passages are still to be given some."""
+    texts = ((name, _read(settings.path(name), "evaluation.facts")) for name in settings.evaluation.facts)
+    found = {item.id: item for name, text in texts for item in reading.of_lines(text, f"evaluation.facts, {name}")}
+    return list(found.values())
+
+
+def judge(settings: Settings) -> Judge | None:
+    """The configured judge; None where there is none."""
+    said = settings.evaluation.judge
+    if said is None:
+        return None
+    client = ChatClient(said.url, said.model, key_env=said.key_env, seconds=said.seconds)
+    text = _read(settings.path(said.anchors), "evaluation.judge.anchors")
+    pairs = [_anchor(line, number) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    return Judge(client, said.guideline, pairs, said.agreement)
+
+
+def _anchor(line: str, number: int) -> Pair:
+    try:
+        row = json.loads(line)
+        first, second, better = row["A"], row["B"], row["better"]
+        if better not in ("A", "B", "tie") or not isinstance(first, str) or not isinstance(second, str):
+            raise ValueError("A and B are texts, better is A, B or tie")
+        return Pair(f"anchor-{number}", str(row["question"]), first, second, better=better)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"evaluation.judge.anchors: line {number} is no anchor ({error}): {line[:120]!r}",
+            expected='{"question": "...", "A": "...", "B": "...", "better": "A"} (or "B", or "tie")',
+            next_step="correct that line",
+        ) from error
+
+
+def _schema(file: Path, where: str) -> dict[str, Any]:
+    try:
+        found = json.loads(_read(file, where))
+    except ValueError as error:
+        raise ConfigError(f"{where}: {file} is no JSON ({error})", expected="a JSON Schema") from error
+    if not isinstance(found, dict):
+        raise ConfigError(f"{where}: {file} holds a {type(found).__name__}", expected="a JSON Schema, as an object")
+    return found
+
+
+def _read(file: Path, where: str) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"{where}: {file} cannot be read ({error})",
+            expected="a file in UTF-8, relative to twohands.toml",
+            next_step="correct the path, or take it out",
+        ) from error
