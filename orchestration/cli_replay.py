@@ -144,14 +144,14 @@ def _landed(context: Context, folder: Path) -> History:
     with shown(context.as_json) as progress:
         found = read(context.settings, folder, progress)
     failures = ", ".join(f"{count:,} {verdict}" for verdict, count in sorted(found.failures.items())) or "none"
-    click.echo(f"{found.interactions:,} interactions; failures: {failures}", err=True)
+    click.echo(f"{_counted(found.interactions, 'interaction')}; failures: {failures}", err=True)
     if not found.documents:
         click.echo(
             "no documents were synced, and without them failures stay unclear: run `twohands sync` first",
             err=True,
         )
     for reason, count in sorted(found.quarantined.items()):
-        click.echo(f"{count} lines quarantined: {reason} (docs/interactions.md)", err=True)
+        click.echo(f"{_counted(count, 'line')} quarantined: {reason} (docs/interactions.md)", err=True)
     for path, why in found.left_out.items():
         click.echo(f"{path} was not read: {why}", err=True)
     return found.history
