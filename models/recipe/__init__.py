@@ -1,0 +1,1 @@
+"""How models/tiny-reader was made: data, tokenizer, training, evaluation. `python -m models.recipe --help`."""

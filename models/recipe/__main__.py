@@ -1,0 +1,100 @@
+"""`python -m models.recipe --data DIR --out DIR`: the whole recipe; a second call goes on where the first stopped."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from models.recipe.settings import Recipe, Schedule
+
+
+def main() -> int:
+    """Runs the stages that are asked for."""
+    parser = argparse.ArgumentParser(prog="python -m models.recipe", description=__doc__)
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder with instruction-qa.jsonl.gz and plain-english.jsonl.xz"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder for items, tokenizer, checkpoints and the model"
+    )
+    parser.add_argument("--stages", default="data,tokenizer,train,evaluate", help="which of them, in order")
+    parser.add_argument(
+        "--start", type=Path, help="a model folder to go on from, with its tokenizer; default: random weights"
+    )
+    parser.add_argument("--steps", type=int, default=Schedule.steps)
+    parser.add_argument("--muon", type=float, default=Schedule.muon)
+    parser.add_argument("--adam", type=float, default=Schedule.adam)
+    parser.add_argument("--decay", type=float, default=Schedule.decay)
+    parser.add_argument("--seed", type=int, default=Recipe.seed)
+    parser.add_argument("--threads", type=int, default=Recipe.threads)
+    asked = parser.parse_args()
+    schedule = replace(Schedule(), steps=asked.steps, muon=asked.muon, adam=asked.adam, decay=asked.decay)
+    recipe = replace(Recipe(), seed=asked.seed, threads=asked.threads, schedule=schedule)
+    begun = time.monotonic()
+
+    def log(text: str) -> None:
+        print(f"{time.monotonic() - begun:.0f} s  {text}", flush=True)  # noqa: T201
+
+    for stage in asked.stages.split(","):
+        log(f"stage {stage}")
+        _STAGES[stage](recipe, asked, log)
+    return 0
+
+
+def _data(recipe: Recipe, asked: argparse.Namespace, log: Log) -> None:
+    from models.recipe.corpus import make
+    from orchestration.engines.encoders import load_encoder
+
+    if (asked.out / "data" / "copy.json").exists():
+        return log("data is there already")
+    return make(
+        asked.data, asked.out / "data", load_encoder(threads=recipe.threads).encode, recipe.sizes, recipe.seed, log
+    )
+
+
+def _tokenizer(recipe: Recipe, asked: argparse.Namespace, log: Log) -> None:
+    from models.recipe import tokenizer
+
+    if asked.start or (asked.out / "tokenizer").exists():
+        return log("tokenizer is there already")
+    tokenizer.train(_texts(asked.out / "data", recipe), recipe.shape.vocabulary).save_pretrained(
+        asked.out / "tokenizer"
+    )
+    return None
+
+
+def _texts(data: Path, recipe: Recipe) -> Iterator[str]:
+    from models.recipe.examples import Maker
+    from models.recipe.items import read
+
+    copies = json.loads((data / "copy.json").read_text(encoding="utf-8"))["train"]
+    maker = Maker(read(data / "items.jsonl"), copies, ["a"], replace(recipe.mix, noisy=0.0, drill=0.0, echo=0.0))
+    maker.at(recipe.seed, 0)
+    yield "user assistant system " * 300
+    for _ in range(30_000):
+        yield from (message["content"] for message in maker.draw())
+    yield from random.Random(recipe.seed).sample(copies, min(len(copies), 25_000))  # noqa: S311
+
+
+def _train(recipe: Recipe, asked: argparse.Namespace, log: Log) -> None:
+    from models.recipe.training import train
+
+    train(recipe, asked.out / "data", asked.out, asked.start, log)
+
+
+def _evaluate(recipe: Recipe, asked: argparse.Namespace, log: Log) -> None:
+    from models.recipe.evaluation import evaluate
+
+    evaluate(asked.out / "model", asked.out / "data", log)
+
+
+_STAGES = {"data": _data, "tokenizer": _tokenizer, "train": _train, "evaluate": _evaluate}
+
+if __name__ == "__main__":
+    sys.exit(main())
