@@ -301,3 +301,10 @@ def test_replay_draws_each_variant_into_a_file_of_its_own(run):
     assert run("a.csv", "--figure", "one.png", "--what-if", **{"a.csv": as_csv(ROWS)})[0] == 0
     drawn = {path.name: path.read_bytes()[:4] for path in run.folder.glob("*.png")}
     assert drawn == dict.fromkeys(("days-legal.png", "days-main.png", "one.png"), b"\x89PNG")
+
+
+def test_replay_walks_every_variant_to_the_last_day_of_the_file(run):
+    ended = [row | {"variant": "legal"} for row in ROWS if row["day"] < DAYS[40]]
+    code, out, err = run("b.csv", **{"b.csv": as_csv([*(row | {"variant": "main"} for row in ROWS), *ended])})
+    assert (code, len(lines(out))) == (0, 90)
+    assert f"legal: 45 days, {DAYS[0]} to {DAYS[-1]}, 5 of them without interactions" in err
