@@ -209,7 +209,7 @@ def _names(text: str) -> Iterator[Span]:
 
 def _addresses(text: str) -> Iterator[Span]:
     for match in _IP.finditer(text) if text.count(".") >= 3 or text.count(":") >= 2 else ():
-        if len(match[0]) > 3 and _is_address(match[0]):
+        if len(match[0]) > 5 and any(map(str.isdigit, match[0])) and _is_address(match[0]):
             yield Span(*match.span(), "IP")
 
 
