@@ -4,7 +4,8 @@
 closed day was corrected, a person answered, a fine-tune ended, a setting changed. `behavior_shifted` consumes verdicts:
 one that says `finetune` and that nobody has claimed leads to one run, whose key is the verdict's own (snapshot,
 contract, settings). Dagster drops a second request with a run key that it knows, and the run claims the verdict in the
-ledger before it does anything: a lost cursor, a kill anywhere or a second deployment cannot pay twice.
+ledger before it does anything: a lost cursor, a kill anywhere or a second deployment cannot pay twice. A run that died
+before it claimed has lost nothing: it is asked for again, under another key, a few times.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from orchestration.settings import Settings
 
 HOLD_SECONDS = 3_600.0  # closed days that cannot be rebuilt hold decisions up for no longer than this
 ENDED = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+MAX_RUNS = 3  # for one verdict, that die before they claim it
 
 
 def evidence_due(settings: Settings, decide: Any) -> dg.SensorDefinition:
@@ -102,12 +104,31 @@ def behavior_shifted(settings: Settings, finetune: Any) -> dg.SensorDefinition:
                 reasons.append(f"{variant}: {said(decision, variant)}")
                 continue
             verdict, key = due
+            again, reason = tried(context.instance, verdict)
+            if reason:
+                reasons.append(f"{variant}: {said(decision, variant)}; {reason}")
+                continue
+            key = f"{key}:{again}" if again else key
             requests.append(dg.RunRequest(run_key=key, partition_key=variant, tags={VERDICT_TAG: verdict}))
         return dg.SensorResult(
             run_requests=requests, skip_reason=None if requests else dg.SkipReason("; ".join(reasons))
         )
 
     return sensor
+
+
+def tried(instance: dg.DagsterInstance, verdict: str) -> tuple[int, str]:
+    """How many runs for a verdict that nobody has claimed have failed; why no other is asked for, if so."""
+    runs = instance.get_runs(dg.RunsFilter(tags={VERDICT_TAG: verdict}))
+    failed = sum(run.status is dg.DagsterRunStatus.FAILURE for run in runs)
+    by_hand = "launch the job `finetune`, or run `twohands finetune`"
+    if alive := [run for run in runs if run.status in UNDER_WAY]:
+        return failed, f"requested: run {alive[0].run_id} is {alive[0].status.value}"
+    if runs and runs[0].status is dg.DagsterRunStatus.CANCELED:
+        return failed, f"its run {runs[0].run_id} was canceled before it began: {by_hand} if you want it after all"
+    if failed >= MAX_RUNS:
+        return failed, f"{failed} runs failed before they claimed it, the last was {runs[0].run_id}: {by_hand}"
+    return failed, ""
 
 
 def said(decision: Decision, variant: str) -> str:

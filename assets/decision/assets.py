@@ -189,13 +189,13 @@ def _candidates(variants: dg.PartitionsDefinition, policy: Policy) -> Any:
         decision: dg.ResourceParam[Decision],
         behavior_data: dg.ResourceParam[BehaviorData],
     ) -> dg.MaterializeResult:
-        run = context.run.root_run_id or context.run_id
+        run = context.run.root_run_id or context.run.run_id
         with translated(policy.retries, policy.retry_seconds):
             try:
                 claim = _claimed(context, config, decision, run)
             except GateRefused as error:
                 raise dg.Failure(str(error), allow_retries=False) from error
-            found = freeze(decision, behavior_data, claim, context.run_id)
+            found = freeze(decision, behavior_data, claim, context.run.run_id)
         return dg.MaterializeResult(data_version=dg.DataVersion(found.digest), metadata=shown(_of_frozen(found, claim)))
 
     return frozen_candidates

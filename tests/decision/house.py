@@ -118,7 +118,8 @@ class House:
                 file = self.lake.root / name  # as `Lake.write`, without waiting for the disk
                 file.parent.mkdir(parents=True, exist_ok=True)
                 pq.write_table(table, file)
-        self.lake.write_text(BUILT, json.dumps({"counts": stream.digest()}))
+        built = {day.isoformat(): name for day, name in stream.day_digests().items()}
+        self.lake.write_text(BUILT, json.dumps(built))
 
     def correct(self, *numbers: int, by: DailyCounts | None = None) -> None:
         """Some days turn out to have been other ones: those of `by`, or failures are taken away."""

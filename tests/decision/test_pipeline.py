@@ -236,6 +236,13 @@ def test_correction_retracts_no_verdict_that_was_acted_on(house):
     assert "retraction" not in house.kinds()
 
 
+def test_counts_that_vanish_retract_no_verdict_that_was_acted_on(house):
+    house.act(house.until_fired())
+    house.lake.remove(house.lake.names("behavior/daily"))
+    house.lake.write_text(BUILT, "{}")
+    assert (house.judge().retracted, "retraction" in house.kinds()) == ("", False)
+
+
 def test_verdict_that_was_unsaid_is_not_acted_on_although_its_snapshot_is_the_same(house):
     """wait -> finetune -> wait on one snapshot: the newest word counts, and may be said again."""
     house.marts.per_day = 0
