@@ -7,11 +7,13 @@ import json
 import random
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from models.recipe.settings import Recipe, Schedule
+
+Log = Callable[[str], None]
 
 
 def main() -> int:
@@ -27,6 +29,7 @@ def main() -> int:
     parser.add_argument(
         "--start", type=Path, help="a model folder to go on from, with its tokenizer; default: random weights"
     )
+    parser.add_argument("--model", type=Path, help="the model folder to evaluate; default: the one in --out")
     parser.add_argument("--steps", type=int, default=Schedule.steps)
     parser.add_argument("--muon", type=float, default=Schedule.muon)
     parser.add_argument("--adam", type=float, default=Schedule.adam)
@@ -89,9 +92,14 @@ def _train(recipe: Recipe, asked: argparse.Namespace, log: Log) -> None:
 
 
 def _evaluate(recipe: Recipe, asked: argparse.Namespace, log: Log) -> None:
-    from models.recipe.evaluation import evaluate
+    from models.recipe import handwritten
+    from models.recipe.evaluation import CUTOFFS, evaluate, first_sentence
 
-    evaluate(asked.out / "model", asked.out / "data", log)
+    cases, firsts = handwritten.retrieve(Path(__file__).parents[2] / "twohands.toml", asked.out / "home")
+    for cutoff in CUTOFFS:
+        log(f"encoder's first sentence, refused below {cutoff}: {first_sentence(cases, firsts, cutoff)}")
+    result = evaluate(asked.model or asked.out / "model", asked.out / "data", log, cases, threads=recipe.threads)
+    (asked.out / "evaluation.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
 
 
 _STAGES = {"data": _data, "tokenizer": _tokenizer, "train": _train, "evaluate": _evaluate}

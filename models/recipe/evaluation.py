@@ -133,9 +133,11 @@ def held_out(folder: Path, limit: int, seed: int = 2) -> dict[str, list[Case]]:
     return {name: rng.sample(found, min(limit, len(found))) for name, found in cases.items()}
 
 
-def evaluate(model: Path, data: Path, log: Log, cases: Sequence[Case] = (), limit: int = 400) -> dict[str, Any]:
+def evaluate(
+    model: Path, data: Path, log: Log, cases: Sequence[Case] = (), *, limit: int = 400, threads: int = 2
+) -> dict[str, Any]:
     """All the numbers of a model folder; `cases`: the hand-written ones with their retrieved evidence."""
-    reader = Reader(model)
+    reader = Reader(model, threads)
     result: dict[str, Any] = {}
     if cases:
         answers = reader.answers(cases)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from assets.prompting import Embed, Evidence, Passage, evidence, statements
+from assets.prompting import Embed, Evidence, Passage, evidence, statements, support
 from assets.prompting.evidence import shown
 
 RETRIEVED = 5  # passages that a question is shown with, as in serving
@@ -116,11 +116,11 @@ def write(items: Iterable[Item], file: Path) -> int:
 
 
 def read(file: Path) -> list[Item]:
-    """The items of a file of JSON lines."""
+    """The items of a file of JSON lines, with the support words of the thresholds as they are now."""
     found = []
     with file.open(encoding="utf-8") as lines:
         for line in lines:
             row = json.loads(line)
-            row["shown"] = [Evidence(**e) for e in row["shown"]]
+            row["shown"] = [Evidence(**e | {"support": support(e["score"])}) for e in row["shown"]]
             found.append(Item(**row))
     return found
