@@ -1,101 +1,89 @@
-"""A decision over a folder, for tests that kill it: `python -m tests.faults.deciding FOLDER STEP` decides and acts.
-
-It says "at STEP" and waits when it comes to the step; nothing of the step is done by then.
-"""
+"""A decision over a folder, for tests that kill it: the process kills itself in the middle of its n-th write."""
 
 from __future__ import annotations
 
-import sys
-import time
-from datetime import date
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from assets.behavior import frozen
-from assets.behavior.pipeline import span
+from assets.decision.acting import Claim
 from assets.decision.assets import freeze
-from assets.decision.ledger import Entry
+from assets.decision.pipeline import Decision
 from orchestration.engines.lake import FolderLake
 from orchestration.ledger import LakeLedger
-from tests.decision.house import CHANGE, House, Marts
+from tests.decision.house import CHANGE, House
 
-DAY = CHANGE + 8  # the shift of the stream is shown by then
-STEPS = {  # in the order in which a run comes to them -> what the ledger holds then
-    "verdict": [],  # the evidence is there
-    "decision/judged/main": ["verdict"],
-    "request": ["verdict"],  # nobody has claimed it
-    "behavior/frozen/main/*.parquet": ["verdict", "request"],
-    "behavior/frozen/main/*.json": ["verdict", "request"],
-    "finished": ["verdict", "request"],  # all is frozen
-}
+FIRED = CHANGE + 3
+FINETUNE = "cli-1"
 
 
-def come_to(step: str) -> None:
-    """Waits to be killed."""
-    print(f"at {step}", flush=True)  # noqa: T201
-    time.sleep(60)
-    raise TimeoutError(f"nobody killed this at {step}")
+class DyingLake(FolderLake):
+    """`kill -9` comes when the n-th write (from 1) lies in its temporary file and not yet in its place; 0: never."""
 
-
-class StoppingLake(FolderLake):
-    """Waits before it writes the file of a step."""
-
-    def __init__(self, root: Path, step: str) -> None:
+    def __init__(self, root: Path, dies_at: int) -> None:
         super().__init__(root)
-        self._step = step
+        self.writes, self._dies_at = 0, dies_at
 
-    def write(self, name: str, table: pa.Table) -> None:
-        self._stop(name)
-        super().write(name, table)
-
-    def write_text(self, name: str, text: str) -> None:
-        self._stop(name)
-        super().write_text(name, text)
-
-    def _stop(self, name: str) -> None:
-        if self._step and Path(name).match(self._step):
-            come_to(self._step)
-
-
-class StoppingLedger(LakeLedger):
-    """Waits before it appends an entry of the kind that a step is named by."""
-
-    def __init__(self, lake: FolderLake, step: str) -> None:
-        super().__init__(lake)
-        self._step = step
-
-    def append(self, entry: Entry) -> bool:
-        if entry.kind == self._step:
-            come_to(self._step)
-        return super().append(entry)
+    @contextmanager
+    def _replacing(self, name: str) -> Iterator[Any]:
+        with super()._replacing(name) as file:
+            yield file
+            self.writes += 1
+            if self.writes == self._dies_at:
+                os.fsync(file.fileno())
+                os.kill(os.getpid(), signal.SIGKILL)
 
 
 class Data:
-    """The slow hand's data, as far as a fine-tune asks for it."""
+    """Freezing, from a house's warehouse."""
 
-    def __init__(self, lake: FolderLake) -> None:
-        self._lake, self._marts = lake, Marts()
+    def __init__(self, house: House, lake: FolderLake) -> None:
+        self._house, self._lake = house, lake
 
-    def freeze(self, variant: str, first: date, last: date, request: str) -> frozen.Frozen:
-        """The candidates of these days."""
-        rows = self._marts.candidates(span(first, last))
+    def freeze(self, variant: str, first, last, request: str) -> frozen.Frozen:
+        rows = self._house.marts.candidates(
+            [self._house.day(n) for n in range(FIRED + 1) if self._house.day(n) >= first]
+        )
         return frozen.freeze(self._lake, rows, variant=variant, request=request, first=first, last=last)
 
 
-def run(folder: Path, step: str = "") -> None:
-    """A verdict, and what it asks for: as `twohands finetune` does."""
-    lake = StoppingLake(folder / "lake", step)
-    decision = House(folder).at(DAY).opened(lake=lake, ledger=StoppingLedger(lake, step))
+def opened(folder: Path, dies_at: int = 0) -> tuple[House, Decision, DyingLake]:
+    """A house as a process finds it, on the day on which the shift is shown."""
+    house, lake = House(folder).at(FIRED), DyingLake(folder / "lake", dies_at)
+    return house, house.opened(lake=lake, ledger=LakeLedger(lake)), lake
+
+
+def finetune(folder: Path, dies_at: int = 0) -> int:
+    """Evidence, verdict, request, freezing: whatever of it is still to be done. Returns the number of writes."""
+    house, decision, lake = opened(folder, dies_at)
+    decision.observe("main")
     decision.judge("main")
+    if (claim := _claim(decision)) is not None:
+        freeze(decision, Data(house, lake), claim, FINETUNE)  # pyright: ignore[reportArgumentType]
+    decision.judge("main")
+    return lake.writes
+
+
+def _claim(decision: Decision) -> Claim | None:
     due = decision.finetunes.due("main")
-    cause = decision.finetunes.resumable("main", "cli-") or (due[0] if due else None)
-    if cause is not None:
-        name = f"cli-{cause}"
-        data: Any = Data(lake)
-        freeze(decision, data, decision.finetunes.begin("main", cause, name, "test"), name)
+    cause = due[0] if due else decision.finetunes.resumable("main", "cli-")
+    return decision.finetunes.begin("main", cause, FINETUNE, "test") if cause else None
 
 
-if __name__ == "__main__":
-    run(Path(sys.argv[1]), sys.argv[2])
+def judge(folder: Path, dies_at: int = 0) -> int:
+    """Only evidence and verdict."""
+    _, decision, lake = opened(folder, dies_at)
+    decision.judge("main")
+    return lake.writes
+
+
+def refreeze(folder: Path, dies_at: int = 0) -> int:
+    """A person freezes what is usual anew."""
+    _, decision, lake = opened(folder, dies_at)
+    decision.refreeze("main", "another style", "ann")
+    decision.judge("main")
+    return lake.writes
