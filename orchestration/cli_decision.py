@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,12 +12,14 @@ import click
 from assets.errors import GateRefused
 from assets.fingerprints import sha256_text
 from orchestration.cli_behavior import json_flag
+from orchestration.cli_replay import drawable
 
 if TYPE_CHECKING:
     from assets.decision.pipeline import Decision, Made
     from orchestration.cli import Context
 
 BARS = 40  # characters of the evidence's bar
+DRAWN = 60  # newest readings that a figure looks through
 
 
 def variant_option(command: Any) -> Any:
@@ -40,19 +43,47 @@ def chosen(context: Context, variant: str) -> str:
 @variant_option
 @click.option("--freeze", is_flag=True, help="Freeze the newest closed days as what is usual; needs --why.")
 @click.option("--why", default="", help="The reason, which the ledger keeps.")
+@click.option(
+    "--figure",
+    type=click.Path(dir_okay=False, path_type=Path),
+    callback=drawable,
+    metavar="PNG",
+    help="Draw the evidence too.",
+)
 @json_flag
 @click.pass_obj
-def shift(context: Context, variant: str, freeze: bool, why: str) -> None:
+def shift(context: Context, variant: str, freeze: bool, why: str, figure: Path | None) -> None:
     """Has behavior shifted? The evidence on the closed days, and the verdict with every gate."""
+    _check_why("--freeze", freeze, why, "it forgets what was usual before.")
     decision, name = context.decision, chosen(context, variant)
     if freeze:
-        if not why.strip():
-            raise click.UsageError("--freeze needs --why TEXT: it forgets what was usual before.")
         contract = decision.refreeze(name, why, person())
         click.echo(f"frozen: {contract.first_day} to {contract.last_day} are what is usual now", err=True)
     _warn_if_dirty(context, decision)
     made = decision.judge(name)
+    if figure is not None:
+        _draw(decision, made, figure)
     context.show(verdict_json(name, made), lambda: verdict_text(name, made))
+
+
+def _draw(decision: Decision, made: Made, file: Path) -> None:
+    """Writes the evidence's figure, or says why there is none."""
+    from assets.decision import preview
+
+    kept = decision.store.records(made.record.variant, DRAWN) if made.record else []
+    image = preview.figure(made.record, kept) if made.record else b""
+    if image:
+        file.write_bytes(image)
+    else:
+        click.echo(f"{file} was not drawn: no day is monitored yet", err=True)
+
+
+def _check_why(flag: str, given: bool, why: str, because: str) -> None:
+    """A reason belongs to an override, and an override needs one."""
+    if given and not why.strip():
+        raise click.UsageError(f"{flag} needs --why TEXT: {because}")
+    if why and not given:
+        raise click.UsageError(f"--why is the reason for {flag}, which was not given.")
 
 
 @click.command()
@@ -83,12 +114,9 @@ def finetune(context: Context, variant: str, force: bool, why: str) -> None:
     """
     from assets.decision.assets import freeze
 
+    _check_why("--force", force, why, "the ledger keeps who spent money on no evidence, and why.")
     decision, name = context.decision, chosen(context, variant)
     if force:
-        if not why.strip():
-            raise click.UsageError(
-                "--force needs --why TEXT: the ledger keeps who spent money on no evidence, and why."
-            )
         run = f"cli-{sha256_text(f'{name} {why} {decision.snapshot(name).digest()}')[:16]}"
         claim = decision.force(name, why, person(), run)
     else:

@@ -38,7 +38,7 @@ class Day(click.ParamType):
             self.fail(f"received {value!r}. Expected a day, as in 2026-11-03", param, ctx)
 
 
-def _drawable(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
+def drawable(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
     """Refuses a figure that could not be written, before minutes of work."""
     if value is not None and value.suffix.lower() != ".png":
         raise click.BadParameter(f"received {str(value)!r}. Expected a file that ends in .png", ctx, param)
@@ -71,7 +71,7 @@ class _Wanted:
 @click.option(
     "--figure",
     type=click.Path(dir_okay=False, path_type=Path),
-    callback=_drawable,
+    callback=drawable,
     metavar="PNG",
     help="Draw it too; of several variants each has its own file, NAME-VARIANT.png.",
 )

@@ -14,7 +14,7 @@ import pytest
 from assets.behavior.pipeline import BUILT
 from assets.behavior.schemas import DAILY, partition
 from assets.decision.counts import DailyCounts
-from assets.decision.ledger import Kind
+from assets.decision.ledger import Finished, Kind, Request
 from orchestration.assembly import open_the_lake
 from orchestration.config import load
 from orchestration.engines.warehouse_marts import CANDIDATES
@@ -149,6 +149,48 @@ def test_freeze_makes_the_newest_days_what_is_usual(moved):
     assert moved.json("shift")["id"] == said["id"]
 
 
+def test_shift_draws_the_evidence(moved, tmp_path):
+    file = tmp_path / "evidence.png"
+    said = moved.json("shift", "--figure", str(file))
+    assert file.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert moved.json("shift") == said
+    first = file.read_bytes()
+    moved.json("shift", "--freeze", "--why", "a new brand voice", "--figure", str(tmp_path / "none.png"))
+    assert not (tmp_path / "none.png").exists()
+    assert (
+        "none.png was not drawn: no day is monitored yet"
+        in moved.run("shift", "--figure", str(tmp_path / "none.png"))[2]
+    )
+    assert file.read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("evidence.jpg", "Expected a file that ends in .png"), ("no/e.png", "there is no folder")]
+)
+def test_figure_that_cannot_be_written_is_wrong_usage(moved, tmp_path, name, said):
+    assert said in moved.refused(2, "shift", "--figure", str(tmp_path / name))
+    assert moved.kinds() == []
+
+
+@pytest.mark.parametrize(("command", "flag"), [("shift", "--freeze"), ("finetune", "--force")])
+def test_reason_for_nothing_is_wrong_usage(moved, command, flag):
+    assert f"--why is the reason for {flag}, which was not given" in moved.refused(2, command, "--why", "a demo")
+    assert moved.kinds() == []
+
+
+def test_contract_of_another_version_fails_and_says_how_to_go_on(moved):
+    moved.json("shift")
+    [name] = moved.lake.names("decision/contracts")
+    moved.lake.write_text(name, moved.lake.read_text(name).replace('"schema": 1', '"schema": 2'))
+    for command in ("shift", "finetune"):
+        err = moved.refused(1, command)
+        assert f"{name} has schema 2" in err
+        assert "Next: use the version of Twohands that froze it, or freeze a new contract" in err
+    assert moved.kinds() == ["verdict"]
+    code, out, _ = moved.run("shift", "--freeze", "--why", "after an upgrade")
+    assert (code, out.splitlines()[0]) == (0, "main: wait")
+
+
 # -------------------------------------------------------------------------------------------------------------- approve
 
 
@@ -251,3 +293,19 @@ def test_unknown_variant_is_wrong_usage(calm, command):
     err = calm.refused(2, command, "--variant", "mian")
     assert "Invalid value for --variant: received 'mian'. Valid variants are: main, stiff" in err
     assert calm.kinds() == []
+
+
+def test_finetune_takes_over_from_a_run_that_failed(moved):
+    """The blocked verdict says so: re-execute its run, or `twohands finetune`."""
+    cause = moved.json("shift")["id"]
+    at, run = datetime.now(UTC), "a-run-of-dagster"
+    request = Request(cause=cause, run_key=run, by="behavior_shifted", day=str(LAST)).entry(at=at, variant="main")
+    moved.ledger.append(request)
+    assert "counted anew after the fine-tune" in moved.refused(3, "finetune")  # it is under way
+    moved.ledger.append(
+        Finished(request=request.id, run=run, outcome="failed", detail="killed").entry(at=at, variant="main")
+    )
+    assert moved.json("shift")["verdict"] == "blocked"
+    assert moved.json("finetune")["request"] == request.id
+    assert moved.json("shift")["verdict"] == "wait"
+    assert moved.kinds().count("request") == 1

@@ -28,8 +28,7 @@ VERDICT = dg.AssetKey([GROUP, "verdict"])
 CANDIDATES = dg.AssetKey(["behavior", "frozen_candidates"])
 APPROVE_TAG = "twohands/approve"  # yes or no, on a run that materializes decision/verdict
 VERDICT_TAG = "twohands/verdict"  # the verdict whose fine-tune a run is
-SHOWN_FORMER = 5  # readings before a correction, drawn in gray; fine-tunes of the past
-KEPT = 60  # newest readings that are looked through for them
+KEPT = 60  # newest readings that are looked through for those before a correction or a fine-tune
 
 
 @dataclass(frozen=True)
@@ -80,27 +79,15 @@ def _evidence(variants: dg.PartitionsDefinition, policy: Policy) -> Any:
     return evidence
 
 
-def _revised(one: Record, record: Record) -> bool:
-    """A reading of the same watch, before a correction."""
-    same = one.contract == record.contract and one.since == record.since
-    return same and one.restatements < record.restatements
-
-
-def _consumed(records: Sequence[Record], record: Record) -> list[Record]:
-    """The last readings of watches that began before this one and ended with a fine-tune."""
-    last = {one.since: one for one in records if one.since < record.since and one.contract == record.contract}
-    return [last[since] for since in sorted(last)]
-
-
 def _of_record(record: Record, kept: Sequence[Record]) -> Metadata:
-    former = [one for one in kept if _revised(one, record)][-SHOWN_FORMER:]
+    former, acted = preview.around(record, kept)
     metadata = preview.of_evidence(
         record.as_evidence(),
         threshold=record.threshold,
         restatements=record.restatements,
         reading=record.as_reading(),
-        former=[one.as_evidence() for one in former],
-        acted=[one.as_evidence() for one in _consumed(kept, record)[-SHOWN_FORMER:]],
+        former=former,
+        acted=acted,
     )
     metadata |= {
         "snapshot": record.snapshot[:16],

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
+from typing import Any
 
 import numpy as np
 
 from assets.decision.policy import Verdict
 from assets.decision.shift import NEW_TASK, Evidence, Reading
-from assets.rendering import CHARACTERS, Markdown, Metadata, bullets, code, legend, picture, table
+from assets.decision.store import Record
+from assets.rendering import CHARACTERS, Markdown, Metadata, bullets, code, legend, picture, png, table
 
+SHOWN_FORMER = 5  # readings before a correction, drawn in gray; fine-tunes of the past
 _FLOOR = -1.0  # log10 M below which nothing is drawn: a tenth of the evidence of a single start
 _ABOVE = 2.5  # the plot ends at this multiple of the threshold's height, or the threshold could not be seen any more
 _COLORS = {
@@ -88,6 +91,24 @@ def shares(evidence: Evidence) -> Mapping[str, float]:
     return {event: float(part[-1]) / total if total else 0.0 for event, part in evidence.by_event.items()}
 
 
+def around(record: Record, kept: Sequence[Record]) -> tuple[list[Evidence], list[Evidence]]:
+    """What is drawn beside a record, out of those that are kept: `former` and `acted` of `of_evidence`, the newest."""
+    same = [one for one in kept if one.contract == record.contract]
+    former = [one for one in same if one.since == record.since and one.restatements < record.restatements]
+    last = {one.since: one for one in same if one.since < record.since}  # of each watch that a fine-tune has ended
+    drawn = former[-SHOWN_FORMER:], [last[since] for since in sorted(last)][-SHOWN_FORMER:]
+    return [one.as_evidence() for one in drawn[0]], [one.as_evidence() for one in drawn[1]]
+
+
+def figure(record: Record, kept: Sequence[Record]) -> bytes:
+    """PNG: what `plot` draws of a record; b"" where no day was monitored yet, nor consumed."""
+    former, acted = around(record, kept)
+    if not record.total and not acted:
+        return b""
+    draw = _drawing(record.as_evidence(), record.threshold, record.as_reading(), former, acted)
+    return png(f"evidence of a shift: {record.variant}, up to {record.day}", draw, (9, 4.2))
+
+
 def plot(
     evidence: Evidence,
     *,
@@ -98,6 +119,16 @@ def plot(
 ) -> Markdown:
     """log10 M by day; the colors divide its height by the shares of events. Gray: what was said before corrections.
     Each of `acted` ends with the fine-tune that consumed it; M counts anew from there."""
+    return picture("evidence of a shift", _drawing(evidence, threshold, reading, former, acted))
+
+
+def _drawing(
+    evidence: Evidence,
+    threshold: float,
+    reading: Reading | None,
+    former: Sequence[Evidence],
+    acted: Sequence[Evidence],
+) -> Callable[[Any], None]:
     top = max(_log10(threshold), 1.0) * _ABOVE
     trajectories = [one for one in (*acted, evidence) if len(one.total)]
 
@@ -121,7 +152,7 @@ def plot(
         axes.tick_params(axis="x", rotation=30)
         legend(axes, fontsize=5, loc="upper left", ncols=3)
 
-    return picture("evidence of a shift", draw)
+    return draw
 
 
 def _stack(axes, one: Evidence, top: float) -> None:  # noqa: ANN001 - matplotlib's
