@@ -54,7 +54,7 @@ class Reader:
     def __init__(self, folder: Path, threads: int = 2) -> None:
         torch.set_num_threads(threads)
         self.tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
-        self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+        self.model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
 
     @torch.no_grad()
     def complete(self, chats: Sequence[Sequence[Mapping[str, str]]], batch: int = 32) -> list[str]:

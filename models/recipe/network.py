@@ -7,6 +7,7 @@ where a loss is wanted. Tested to agree with transformers' own forward.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 -- torch's own custom
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from models.recipe.settings import Shape
+from models.recipe.tokenizer import PAD, STOP
 
 _BF16 = torch.bfloat16
 
@@ -34,8 +36,8 @@ def new_model(shape: Shape, tokenizer: PreTrainedTokenizerFast, seed: int) -> Qw
             tie_word_embeddings=True,
             rope_parameters={"rope_type": "default", "rope_theta": shape.theta},
             bos_token_id=None,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
+            eos_token_id=tokenizer.convert_tokens_to_ids(STOP),
+            pad_token_id=tokenizer.convert_tokens_to_ids(PAD),
             attention_bias=False,
         )
     )
@@ -52,7 +54,8 @@ class Packed:
 
     def __init__(self, config: Qwen3Config, tokens: int) -> None:
         self.heads, self.size = config.num_attention_heads, config.head_dim
-        frequency = 1.0 / (config.rope_parameters["rope_theta"] ** (torch.arange(0, self.size, 2).float() / self.size))
+        rope: Any = config.rope_parameters
+        frequency = 1.0 / (rope["rope_theta"] ** (torch.arange(0, self.size, 2).float() / self.size))
         angle = torch.arange(tokens).float()[:, None] * frequency
         angle = torch.cat([angle, angle], -1)
         self.cos, self.sin = angle.cos().to(_BF16), angle.sin().to(_BF16)
@@ -65,7 +68,8 @@ class Packed:
         state = F.embedding(ids, embedding)
         together = parts[:, None, :, None] == parts[:, None, None, :]
         mask = self.causal[:tokens, :tokens] + torch.where(together, 0.0, -1e9).to(_BF16)
-        for layer in model.model.layers:
+        layers: Any = model.model.layers
+        for layer in layers:
             state = state + self._attend(layer.self_attn, _norm(state, layer.input_layernorm.weight), mask)
             normed = _norm(state, layer.post_attention_layernorm.weight)
             gate = F.silu(F.linear(normed, layer.mlp.gate_proj.weight.to(_BF16)))
@@ -81,7 +85,7 @@ class Packed:
         losses = F.cross_entropy(self.logits(model, ids, parts, chosen), targets, reduction="none")
         return (losses * weights).sum() / weights.sum(), losses.detach()
 
-    def _attend(self, attention: nn.Module, normed: Tensor, mask: Tensor) -> Tensor:
+    def _attend(self, attention: Any, normed: Tensor, mask: Tensor) -> Tensor:
         batch, tokens, _ = normed.shape
         query, key, value = (
             F.linear(normed, getattr(attention, name).weight.to(_BF16)).view(batch, tokens, self.heads, self.size)
@@ -125,7 +129,8 @@ def copy_circuit(model: Qwen3ForCausalLM, shape: Shape, reach: int = 3, rank: in
     embedding = model.model.embed_tokens.weight
     nn.init.normal_(embedding, std=0.02)
     embedding[:, 0] = 0.16
-    for layer in model.model.layers:
+    layers: Any = model.model.layers
+    for layer in layers:
         layer.mlp.down_proj.weight.zero_()
         layer.self_attn.o_proj.weight.zero_()
     read = orthogonal(rank, shape.width)
@@ -133,7 +138,7 @@ def copy_circuit(model: Qwen3ForCausalLM, shape: Shape, reach: int = 3, rank: in
     joint = orthogonal(shape.width, sum(ranks))
     joint[0] = 0
     spaces = list(joint.split(ranks, 1))
-    first = model.model.layers[0].self_attn
+    first = layers[0].self_attn
     first.q_norm.weight.fill_(3.0)
     for back in range(reach):
         rows = slice(back * head, (back + 1) * head)
@@ -148,14 +153,14 @@ def copy_circuit(model: Qwen3ForCausalLM, shape: Shape, reach: int = 3, rank: in
         first.v_proj.weight[back * head : back * head + ranks[back]] = read[: ranks[back]]
         first.o_proj.weight[:, back * head : back * head + ranks[back]] = spaces[back] * 0.05
     for at in (1, 2):
-        attention = model.model.layers[at].self_attn
+        attention = layers[at].self_attn
         attention.q_norm.weight.fill_(2.5)
         for number in (0, 1):
             _match(attention, number, head, slow, ranks, read, spaces, orthogonal(head, shape.width))
 
 
 def _match(
-    attention: nn.Module,
+    attention: Any,
     number: int,
     head: int,
     slow: list[int],

@@ -51,7 +51,7 @@ def train(texts: Iterable[str], size: int) -> PreTrainedTokenizerFast:
 
 def printable(tokenizer: PreTrainedTokenizerFast) -> list[str]:
     """The texts of single tokens that are printable: what noise draws from."""
-    single = [tokenizer.decode([i]) for i in range(len(SPECIAL), len(tokenizer))]
+    single = [str(tokenizer.decode([i])) for i in range(len(SPECIAL), len(tokenizer))]
     return [s for s in single if s.isprintable() and s.strip() and "\ufffd" not in s]
 
 

@@ -7,10 +7,11 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast, Qwen3ForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
 from models.recipe.examples import Maker
 from models.recipe.items import read
@@ -31,10 +32,11 @@ class Trainer:
         torch.set_num_threads(recipe.threads)
         torch.use_deterministic_algorithms(mode=True)
         self.recipe, self.tokenizer = recipe, tokenizer
-        if start is None:
-            self.model = new_model(recipe.shape, tokenizer, recipe.seed)
-        else:
-            self.model: Qwen3ForCausalLM = AutoModelForCausalLM.from_pretrained(start, dtype=torch.float32)
+        self.model: Any = (
+            new_model(recipe.shape, tokenizer, recipe.seed)
+            if start is None
+            else AutoModelForCausalLM.from_pretrained(start, dtype=torch.float32)
+        )
         copies = json.loads((data / "copy.json").read_text(encoding="utf-8"))["train"]
         self.maker = Maker(read(data / "items.jsonl"), copies, printable(tokenizer), recipe.mix)
         self.encode = Encoded(tokenizer)
