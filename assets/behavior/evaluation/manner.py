@@ -133,10 +133,30 @@ def _validator(schema: Mapping[str, Any], where: str = "schema") -> Any:
     import jsonschema
     from jsonschema.validators import validator_for
     from referencing import Registry
+    from referencing.exceptions import Unresolvable
+    from referencing.jsonschema import DRAFT202012
 
     kind = validator_for(schema, default=jsonschema.Draft202012Validator)
+    registry = Registry().with_resource("", DRAFT202012.create_resource(dict(schema)))
     try:
         kind.check_schema(dict(schema))
+        for reference in _references(schema):
+            registry.resolver().lookup(reference)
     except jsonschema.SchemaError as error:
         raise ConfigError(f"{where} is no JSON Schema: {error.message}", expected="a JSON Schema") from error
+    except Unresolvable as error:
+        raise ConfigError(
+            f"{where}: {error.ref} is not in the schema",
+            expected="references into the schema itself, as in #/$defs/source",
+            next_step="copy the definition into the schema: nothing is loaded from elsewhere",
+        ) from error
     return kind(dict(schema), registry=Registry())
+
+
+def _references(schema: Any) -> Iterator[str]:
+    """Every `$ref` of a schema."""
+    inner = schema.values() if isinstance(schema, Mapping) else schema if isinstance(schema, list) else ()
+    if isinstance(schema, Mapping) and isinstance(schema.get("$ref"), str):
+        yield schema["$ref"]
+    for value in inner:
+        yield from _references(value)
