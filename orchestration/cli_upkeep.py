@@ -76,7 +76,7 @@ def erase(context: Context, ids: tuple[str, ...], users: tuple[str, ...], dry_ru
             data.ingest(progress).check()  # what was landed a moment ago is to be forgotten too
         chosen = erasure.plan(data.lake, ids, users)
         runs = _quoting(context, chosen, purge=purge_runs and not dry_run)
-        done = erasure.Erased(0, 0, 0) if dry_run else erasure.erase(data, chosen, progress)
+        done = erasure.Erased() if dry_run else erasure.erase(data, chosen, progress)
     value = {
         "erased": [] if dry_run else list(chosen.ids),
         "found": list(chosen.ids),
@@ -85,6 +85,7 @@ def erase(context: Context, ids: tuple[str, ...], users: tuple[str, ...], dry_ru
         "tombstones": done.tombstones,
         "rows_scrubbed": done.rows,
         "candidates_removed": done.candidates,
+        "datasets": dict(done.datasets),
         "files": list(chosen.files),
         "runs": runs,
         "runs_purged": purge_runs and not dry_run,
@@ -118,6 +119,9 @@ def _erased_text(value: Mapping[str, Any]) -> str:
     ]
     if value["unknown"]:
         lines.append(f"not known: {', '.join(value['unknown'])}")
+    if value["datasets"]:
+        lost = ", ".join(f"{name[:16]} ({rows} rows)" for name, rows in value["datasets"].items())
+        lines.append(f"taken out of datasets: {lost}; adapters that were made of these are as they were")
     if value["files"]:
         lines.append(f"take their lines out of: {', '.join(value['files'])}")
     if value["runs"]:

@@ -3,7 +3,7 @@
     find       every version of the interactions in the landed events
     tombstones one for each interaction, later than all of its versions: landed like any other event
     rebuild    the days that held them, from interactions to the marts, and the corpus report
-    scrub      their texts leave the landed events and the frozen training candidates
+    scrub      their texts leave the landed events, the frozen training candidates and the datasets
     purge      the warehouse is rewritten: deleted rows would stay in its file, unseen, until something else lies there
 
 Each step can be done again, so a kill anywhere is mended by erasing the same interactions once more. What is left are
@@ -14,14 +14,15 @@ file changes, and is named here.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute
 
+from assets.behavior.dataset import store
 from assets.behavior.frozen import FOLDER
 from assets.behavior.landing import holdings
 from assets.behavior.landing.holdings import Held
@@ -51,11 +52,15 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """What was done: tombstones that were needed, rows scrubbed in landed events, candidates taken out of snapshots."""
+    """What was done: tombstones that were needed, rows scrubbed in landed events, candidates taken out of snapshots.
 
-    tombstones: int
-    rows: int
-    candidates: int
+    `datasets` says how many rows each dataset lost, by its digest: what was trained on it knows them still.
+    """
+
+    tombstones: int = 0
+    rows: int = 0
+    candidates: int = 0
+    datasets: Mapping[str, int] = field(default_factory=dict)
 
 
 class NotErased(Final):
@@ -94,9 +99,12 @@ def erase(data: BehaviorData, chosen: Plan, progress: Progress | None = None, no
         data.gaps(refresh=True)
     rows = holdings.scrub(data.lake, chosen.ids)
     candidates = _from_snapshots(data.lake, chosen.ids)
+    datasets: dict[str, int] = {}
+    for variant in sorted({name.split("/")[2] for name in data.lake.names(store.FOLDER)}):
+        datasets |= store.forget(data.lake, variant, chosen.ids)
     if chosen.days:
         data.warehouse.purge()
-    return Erased(len(lines), rows, candidates)
+    return Erased(len(lines), rows, candidates, datasets)
 
 
 def _tombstones(held: Sequence[Held], now: datetime) -> list[dict[str, object]]:

@@ -149,7 +149,11 @@ def test_report_that_a_run_did_not_come_to_is_made_up_for_without_a_day(world):
 
 def daily_models(world) -> list[str]:
     assets = world.defs.resolve_asset_graph()
-    return [k.path[-1] for k in assets.get_all_asset_keys() if k.path[0] == "behavior" and assets.get(k).is_partitioned]
+    return [
+        k.path[-1]
+        for k in assets.get_all_asset_keys()
+        if assets.get(k).group_name == "behavior" and assets.get(k).is_partitioned
+    ]
 
 
 def test_corrected_day_is_rebuilt_and_no_other(world):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import dagster as dg
 import duckdb
 import pytest
 
+from assets.behavior.dataset import store
+from assets.behavior.dataset.rows import Example
 from orchestration.assembly import fast_hand
 from orchestration.assembly_behavior import behavior_data
 from orchestration.config import load
@@ -67,6 +70,17 @@ class Home:
     def freeze(self) -> None:
         behavior_data(self.settings).freeze("main", DAY - timedelta(2), DAY, "request")
 
+    def dataset(self) -> str:
+        """Stores a dataset that was made of a row of theirs and one of somebody else; returns its digest."""
+        chats = ({"role": "user", "content": "Quetzalcoatl?"}, {"role": "assistant", "content": "Nebuchadnezzar."})
+        row = Example(
+            chats, ("e5",), "ferry", "accepted", "accepted", DAY, "u-xylophone", "train", "Axolotl", "pier 4711"
+        )
+        other = replace(row, messages=(), interaction_ids=("e2",), group="g", prompt="When?", completion="At seven.")
+        lake = open_lake(str(self.home / "lake"), locks=self.home / "locks")
+        card = {"examples": ["Tenochtitlan"]}
+        return store.write(lake, "main", [row, other], [], request="r", frozen="f", made_of={}, card=card).digest
+
     def found(self, warehouse: bool = True) -> set[str]:
         """Where which of the secrets is: in tables, and as bytes of any file of the home."""
         places = {}
@@ -96,9 +110,16 @@ def test_erased_person_is_nowhere_any_more(tmp_path, project):
     made = Home(tmp_path, project)
     made.run()
     made.freeze()
+    digest = made.dataset()
     before = made.found()
     assert {place.split(" in ")[0] for place in before} == set(SECRETS)
-    for place in ("warehouse.duckdb", "in file dagster", "lake behavior/frozen", "lake behavior/events"):
+    for place in (
+        "warehouse.duckdb",
+        "in file dagster",
+        "lake behavior/frozen",
+        "lake behavior/dataset",
+        "lake behavior/events",
+    ):
         assert any(place in found for found in before), place
     version = made.latest("interactions", str(DAY - timedelta(1))).tags["dagster/data_version"]
     made.write(made.others)  # the lines leave their file first
@@ -106,6 +127,7 @@ def test_erased_person_is_nowhere_any_more(tmp_path, project):
     assert (said["erased"], said["unknown"], said["files"]) == (["e4", "e5", "e6"], [], [])
     assert said["days"] == [str(DAY - timedelta(2)), str(DAY)]
     assert (said["candidates_removed"], len(said["runs"])) == (1, 1)
+    assert said["datasets"] == {digest: 1}
     assert made.found() == set()
     data = behavior_data(made.settings)
     assert (data.dirty_inputs(), data.report_inputs()) == ({}, "")
