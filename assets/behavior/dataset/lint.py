@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from assets.behavior import facts, forms
 from assets.behavior.refusals import is_refusal
@@ -29,13 +30,14 @@ _NAMED = re.compile(
     r"(\b(?:sources?|passages?|citations?|evidence|refs?|references?)\b\W{0,4})(\d{1,2})\b", re.IGNORECASE
 )
 LISTED = 6
+_keys = lru_cache(maxsize=32_768)(facts.keys)  # of passages: rows of all topics come in turn, so that many are in use
 
 
 def unsupported(
     prompt: str, completion: str, passages: Sequence[str], doc_ids: Sequence[str], max_unsupported: float
 ) -> list[str]:
     """What an answer states without support, as it is written there; empty where it may teach."""
-    seen = frozenset().union(*map(facts.passage_keys, passages), *map(facts.passage_keys, doc_ids))
+    seen = frozenset().union(*map(_keys, passages), *map(_keys, doc_ids))
     asked = facts.keys(prompt)
     known = seen | asked
     body = without_citations(completion, len(passages))

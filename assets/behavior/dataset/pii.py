@@ -42,7 +42,7 @@ _EMAIL = re.compile(
     re.IGNORECASE,
 )
 _DIGITS = re.compile(r"(?<![\w.,€$£])\(?\+?\(?\d(?:[ ().\u2009\u00a0/-]{0,3}\d){6,18}(?![\w%])")
-_LONG = re.compile(r"\d(?:[^\w\n]{0,3}\d){6}")  # no number of any kind has fewer digits
+_LONG = re.compile(r"\d(?:[^\w\n]{0,3}\d){6}")  # no number of any kind has fewer digits in a row
 _ABROAD = re.compile(r"\(?(?:\+\(?\d|00[1-9])")
 _AMERICAN = re.compile(r"(?:\+?1[ .-]?)?(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}\Z")
 _DATE = re.compile(r"(?:19|20)\d\d[-./]\d{1,2}[-./]\d{1,2}|\d{1,2}[-./]\d{1,2}[-./](?:19|20)?\d\d")
@@ -75,7 +75,23 @@ _PASSWORD = re.compile(
     r"([^\s\"'`”]{6,})",
     re.IGNORECASE,
 )
-_SECRET_SIGNS = ("BEGIN ", "sk-", "sk_", "pk_", "rk_", "gh", "AKIA", "xox", "eyJ", "AIza", "glpat-")
+_SECRET_SIGNS = (
+    "BEGIN ", "sk-", "sk_", "pk_", "rk_", "gho_", "ghp_", "ghs_", "ghu_", "ghr_",
+    "AKIA", "xox", "eyJ", "AIza", "glpat-",
+)  # fmt: skip
+_DOTTED = re.compile(r"\d\.\d{1,3}\.\d|:[0-9A-Fa-f]{0,4}:")  # every address has one of these
+
+
+class Text(NamedTuple):
+    """A text as the finders look at it: most texts hold nothing, and what tells that is cheap and told once."""
+
+    text: str
+    lower: str
+    numbers: bool  # whether it has any number that is long enough
+
+    def has(self, *signs: str) -> bool:
+        """Whether any of these stands in it, in whatever case."""
+        return any(sign in self.lower for sign in signs)
 
 
 class Span(NamedTuple):
@@ -106,7 +122,7 @@ class Redactor:
         self._regions = rules.phone_regions
         self._national = [_module(name) for name in rules.national_ids]
         self._own = [(_label(label), _pattern(label, regex)) for label, regex in sorted(rules.patterns.items())]
-        finders: dict[str, Callable[[str], Iterable[Span]]] = {
+        finders: dict[str, Callable[[Text], Iterable[Span]]] = {
             "secret": _secrets,
             "email": _emails,
             "iban": _ibans,
@@ -124,8 +140,9 @@ class Redactor:
         found: list[Span] = []
         for label, pattern in self._own:
             found += [Span(*match.span(), label) for match in pattern.finditer(text) if match[0].strip()]
+        read = Text(text, text.lower(), _LONG.search(text) is not None)
         for finder in self._finders:
-            for span in finder(text):
+            for span in finder(read):
                 if not any(span.start < other.end and other.start < span.end for other in found):
                     found.append(span)
         return sorted(found)
@@ -155,19 +172,19 @@ class Redactor:
         text = "".join([*parts, text[last:]])
         return anywhere.sub(lambda match: known[match[0]], text) if anywhere else text
 
-    def _phones(self, text: str) -> Iterator[Span]:
-        for match in _DIGITS.finditer(text) if _LONG.search(text) else ():
+    def _phones(self, read: Text) -> Iterator[Span]:
+        for match in _DIGITS.finditer(read.text) if read.numbers else ():
             number = match[0]
             if not _DATE.match(number) and (_is_phone(number) or _is_valid_in(number, self._regions)):
                 yield Span(*match.span(), "PHONE")
 
-    def _ids(self, text: str) -> Iterator[Span]:
-        if not any(map(str.isdigit, text)):
-            return
-        yield from (Span(*match.span(), "ID") for match in _SSN.finditer(text))
-        yield from (Span(*match.span(1), "ID") for match in _NAMED_ID.finditer(text) if _digits(match[1]) >= 5)
+    def _ids(self, read: Text) -> Iterator[Span]:
+        if read.numbers:
+            yield from (Span(*match.span(), "ID") for match in _SSN.finditer(read.text))
+        if read.has("ssn", "social", "bsn", "passport", " id", "licen", "account"):
+            yield from (Span(*m.span(1), "ID") for m in _NAMED_ID.finditer(read.text) if _digits(m[1]) >= 5)
         for module in self._national:
-            yield from (Span(*m.span(), "ID") for m in _TOKEN.finditer(text) if module.is_valid(m[0]))
+            yield from (Span(*m.span(), "ID") for m in _TOKEN.finditer(read.text) if module.is_valid(m[0]))
 
 
 def is_name(user: str) -> bool:
@@ -181,43 +198,45 @@ def _number(known: dict[str, str], value: str, label: str) -> None:
         known[value] = f"[{label}_{number}]"
 
 
-def _emails(text: str) -> Iterator[Span]:
-    if "@" in text or "at)" in text or "at]" in text:
-        yield from (Span(*match.span(), "EMAIL") for match in _EMAIL.finditer(text))
+def _emails(read: Text) -> Iterator[Span]:
+    if read.has("@", "at)", "at]"):
+        yield from (Span(*match.span(), "EMAIL") for match in _EMAIL.finditer(read.text))
 
 
-def _ibans(text: str) -> Iterator[Span]:
-    for match in _IBAN.finditer(text) if _LONG.search(text) else ():
+def _ibans(read: Text) -> Iterator[Span]:
+    for match in _IBAN.finditer(read.text) if read.numbers else ():
         if iban.is_valid(match[0]):
             yield Span(*match.span(), "IBAN")
 
 
-def _cards(text: str) -> Iterator[Span]:
-    for match in _DIGITS.finditer(text) if _LONG.search(text) else ():
+def _cards(read: Text) -> Iterator[Span]:
+    for match in _DIGITS.finditer(read.text) if read.numbers else ():
         digits = "".join(filter(str.isdigit, match[0]))
         if 13 <= len(digits) <= 19 and luhn.is_valid(digits):
             yield Span(*match.span(), "CARD")
 
 
-def _birthdates(text: str) -> Iterator[Span]:
-    yield from (Span(*match.span(1), "BIRTHDATE") for match in _BORN.finditer(text))
+def _birthdates(read: Text) -> Iterator[Span]:
+    if read.has("born", "birth", "dob"):
+        yield from (Span(*match.span(1), "BIRTHDATE") for match in _BORN.finditer(read.text))
 
 
-def _names(text: str) -> Iterator[Span]:
-    yield from (Span(*match.span(1), "NAME") for match in _NAME.finditer(text))
+def _names(read: Text) -> Iterator[Span]:
+    if read.has("my name", "my full name"):
+        yield from (Span(*match.span(1), "NAME") for match in _NAME.finditer(read.text))
 
 
-def _addresses(text: str) -> Iterator[Span]:
-    for match in _IP.finditer(text) if text.count(".") >= 3 or text.count(":") >= 2 else ():
+def _addresses(read: Text) -> Iterator[Span]:
+    for match in _IP.finditer(read.text) if _DOTTED.search(read.text) else ():
         if len(match[0]) > 5 and any(map(str.isdigit, match[0])) and _is_address(match[0]):
             yield Span(*match.span(), "IP")
 
 
-def _secrets(text: str) -> Iterator[Span]:
-    if any(sign in text for sign in _SECRET_SIGNS):
-        yield from (Span(*match.span(), "SECRET") for match in _SECRET.finditer(text))
-    if ":" in text or "=" in text or " is " in text:
-        yield from (Span(*match.span(1), "SECRET") for match in _PASSWORD.finditer(text) if _is_secret(match[1]))
+def _secrets(read: Text) -> Iterator[Span]:
+    if any(sign in read.text for sign in _SECRET_SIGNS):
+        yield from (Span(*match.span(), "SECRET") for match in _SECRET.finditer(read.text))
+    if read.has("passw", "passphrase", "pwd", "key", "token", "secret"):
+        yield from (Span(*m.span(1), "SECRET") for m in _PASSWORD.finditer(read.text) if _is_secret(m[1]))
 
 
 def _is_secret(value: str) -> bool:

@@ -13,7 +13,7 @@ from assets.ports import Encoder
 from assets.prompting import Evidence, Template, VectorCache, statements
 from assets.prompting.evidence import shown
 
-ROWS = 512  # whose sentences and questions are embedded in one batch
+ROWS = 256  # whose sentences and questions are embedded in one batch: fewer than the cache holds
 
 
 def renderer(template: Template, encoder: Encoder, k: int = 3, manner: str = "") -> Render:
@@ -45,8 +45,8 @@ def _evidence(
     k: int,
 ) -> list[list[Evidence]]:
     """Evidence for each question; everything is embedded in two calls."""
-    sentences = (shown(one.heading, text) for these in passages for one in these for text in statements(one.text))
-    cache(list(dict.fromkeys(sentences)))
+    different = {(one.heading, one.text) for these in passages for one in these}
+    cache(sorted({shown(heading, one) for heading, text in different for one in statements(text)}))
     vectors = dict(zip(questions, encoder.encode_queries(questions), strict=True))
 
     def asked(texts: Sequence[str]) -> np.ndarray:
