@@ -3,7 +3,8 @@
     find       every version of the interactions in the landed events
     tombstones one for each interaction, later than all of its versions: landed like any other event
     rebuild    the days that held them, from interactions to the marts, and the corpus report
-    scrub      their texts leave the landed events, the frozen training candidates and the datasets
+    scrub      their texts leave the landed events, the frozen training candidates, the datasets, the held-out sets and
+               the pages of evaluations that quote them
     purge      the warehouse is rewritten: deleted rows would stay in its file, unseen, until something else lies there
 
 Each step can be done again, so a kill anywhere is mended by erasing the same interactions once more. What is left are
@@ -23,6 +24,7 @@ import pyarrow as pa
 import pyarrow.compute
 
 from assets.behavior.dataset import store
+from assets.behavior.evaluation import records, sets
 from assets.behavior.frozen import FOLDER
 from assets.behavior.landing import holdings
 from assets.behavior.landing.holdings import Held
@@ -54,13 +56,15 @@ class Plan:
 class Erased:
     """What was done: tombstones that were needed, rows scrubbed in landed events, candidates taken out of snapshots.
 
-    `datasets` says how many rows each dataset lost, by its digest: what was trained on it knows them still.
+    `datasets` says how many rows each dataset lost, by its digest: what was trained on it knows them still. `held_out`
+    counts items taken out of evaluation sets.
     """
 
     tombstones: int = 0
     rows: int = 0
     candidates: int = 0
     datasets: Mapping[str, int] = field(default_factory=dict)
+    held_out: int = 0
 
 
 class NotErased(Final):
@@ -102,9 +106,15 @@ def erase(data: BehaviorData, chosen: Plan, progress: Progress | None = None, no
     datasets: dict[str, int] = {}
     for variant in sorted({name.split("/")[2] for name in data.lake.names(store.FOLDER)}):
         datasets |= store.forget(data.lake, variant, chosen.ids)
+    held_out = 0
+    for variant in records.variants(data.lake):
+        records.forget(
+            data.lake, variant, sets.holding(data.lake, variant, chosen.ids)
+        )  # before it is not known any more
+        held_out += sum(sets.forget(data.lake, variant, chosen.ids).values())
     if chosen.days:
         data.warehouse.purge()
-    return Erased(len(lines), rows, candidates, datasets)
+    return Erased(len(lines), rows, candidates, datasets, held_out)
 
 
 def _tombstones(held: Sequence[Held], now: datetime) -> list[dict[str, object]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -58,6 +58,23 @@ def all_of(lake: Lake, variant: str) -> Sequence[str]:
     """The candidates of a variant that were evaluated, sorted."""
     names = (name.rsplit("/", 1)[1] for name in lake.names(f"{FOLDER}/{variant}"))
     return sorted(name.removesuffix(".json") for name in names if name.endswith(".json"))
+
+
+def forget(lake: Lake, variant: str, sets: Collection[str]) -> int:
+    """Deletes the pages of evaluations on these held-out sets, which quote their items; the numbers stay. Returns how
+    many."""
+    gone = []
+    for candidate in all_of(lake, variant):
+        row, name = load(lake, variant, candidate), name_of(variant, candidate)
+        if row and set(sets) & row["sets"].keys():
+            gone += [f"{name}{ending}" for ending in (".html", ".md") if lake.read_text(f"{name}{ending}") is not None]
+    lake.remove(gone)
+    return len(gone)
+
+
+def variants(lake: Lake) -> list[str]:
+    """Variants that have held-out sets or evaluations."""
+    return sorted({name.split("/")[3] for name in lake.names("behavior/evaluation")})
 
 
 def name_of(variant: str, candidate: str) -> str:

@@ -5,6 +5,8 @@
 
 A set is whole groups (documents, users) that the dataset's split keeps out of training. A fine-tune freezes the set of
 its own behavior; later ones are held against it too (forgetting), until the manner that it shows is no longer wanted.
+
+Nothing is added to a set or changed in it; items leave it when somebody is erased, and its card says how many did.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
@@ -99,8 +101,8 @@ def load(lake: Lake, variant: str, name: str) -> FrozenSet | None:
     try:
         said = json.loads(card)
         items = () if table is None else tuple(map(_item, table.to_pylist()))
-        if said["digest"] == set_digest(items):
-            return FrozenSet(name, said["digest"], said["frozen"], items)
+        if set_digest(items) in (said["digest"], said.get("was")):  # `was`: an erasure that a kill interrupted
+            return FrozenSet(name, set_digest(items), said["frozen"], items)
         problem = "its items are others"
     except (ValueError, KeyError, TypeError) as error:
         problem = f"{type(error).__name__}: {error}"
@@ -109,6 +111,32 @@ def load(lake: Lake, variant: str, name: str) -> FrozenSet | None:
         expected=f"the items whose digest is in {_path(variant, name, 'json')}",
         next_step="restore both files from a backup, or delete them and freeze a new set under another name",
     )
+
+
+def forget(lake: Lake, variant: str, ids: Collection[str]) -> dict[str, int]:
+    """Takes the items of these interactions out of every set of a variant: how many each lost, by its name. The digest
+    of what is left is another one. Can be done again where a kill interrupted it."""
+    lost, gone = {}, set(ids)
+    with lake.lock(f"evaluation-sets-{variant}", LOCK_SECONDS):
+        for name in names(lake, variant):
+            held = load(lake, variant, name)
+            left = tuple(item for item in held.items if gone.isdisjoint(item.interactions)) if held else ()
+            if held is None or len(left) == len(held.items):
+                continue
+            said = json.loads(lake.read_text(_path(variant, name, "json")) or "{}")
+            lost[name] = len(held.items) - len(left)
+            said |= {"digest": set_digest(left), "was": held.digest, "items": len(left)}
+            said |= {"erased": said.get("erased", 0) + lost[name], "kinds": FrozenSet(name, "", "", left).kinds}
+            lake.write_text(_path(variant, name, "json"), json.dumps(said, sort_keys=True))
+            lake.write(_path(variant, name, "parquet"), _table(left))
+    return lost
+
+
+def holding(lake: Lake, variant: str, ids: Collection[str]) -> list[str]:
+    """Names of the sets that hold items of these interactions."""
+    gone = set(ids)
+    found = ((name, load(lake, variant, name)) for name in names(lake, variant))
+    return [name for name, one in found if one and not all(gone.isdisjoint(item.interactions) for item in one.items)]
 
 
 def names(lake: Lake, variant: str) -> list[str]:

@@ -80,3 +80,13 @@ def test_evaluation_is_kept_and_read_back(tmp_path):
     lake.write_text(f"{name}.json", '{"candidate": "other", "action": "promote"}')
     with pytest.raises(CorruptState, match="another candidate"):
         records.load(lake, "main", made.candidate)
+
+
+def test_pages_that_quote_an_erased_set_are_deleted_and_the_numbers_stay(tmp_path):
+    lake, made = FolderLake(tmp_path), report(["a", "b", "c"])
+    name = records.save(lake, made, {"spring": "d1"})
+    assert records.forget(lake, "main", ["autumn"]) == 0
+    assert records.forget(lake, "main", ["spring"]) == 2
+    assert (lake.read_text(f"{name}.html"), lake.read_text(f"{name}.md")) == (None, None)
+    assert records.load(lake, "main", made.candidate)["action"] == "refuse"
+    assert records.variants(lake) == ["main"]

@@ -94,6 +94,33 @@ def test_name_of_a_set_stays_in_its_folder(lake, name):
         sets.freeze(lake, "main", name, ITEMS)
 
 
+def test_erased_interaction_leaves_every_set(lake):
+    sets.freeze(lake, "main", "spring", ITEMS)
+    sets.freeze(lake, "main", "other", ITEMS[:1])
+    assert sets.holding(lake, "main", ["e9", "nobody"]) == ["spring"]
+    assert sets.forget(lake, "main", ["e9", "nobody"]) == {"spring": 1}
+    assert sets.holding(lake, "main", ["e9", "nobody"]) == []
+    left = sets.load(lake, "main", "spring")
+    assert [item.id for item in left.items] == ["b", "c"]
+    assert left.digest == sets.set_digest(left.items)
+    assert "3 euros" not in str(lake.read("behavior/evaluation/sets/main/spring.parquet").to_pylist())
+    assert sets.forget(lake, "main", ["e9"]) == {}
+
+
+def test_erasure_that_was_interrupted_can_be_done_again(tmp_path):
+    class Full(FolderLake):
+        def write(self, name, table):
+            raise DiskFull("full")
+
+    lake = FolderLake(tmp_path)
+    sets.freeze(lake, "main", "spring", ITEMS)
+    with pytest.raises(DiskFull):
+        sets.forget(Full(tmp_path), "main", ["e9"])
+    assert len(sets.load(lake, "main", "spring").items) == 3
+    assert sets.forget(lake, "main", ["e9"]) == {"spring": 1}
+    assert len(sets.load(lake, "main", "spring").items) == 2
+
+
 def corrected(topic: str, reference: str, number: int) -> Item:
     return Item(f"n{number}", Kind.BEHAVIOR, "?", (), (reference,), topic=topic)
 
