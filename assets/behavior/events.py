@@ -109,17 +109,17 @@ class Collector:
         self.refused: list[tuple[int, str, str]] = []  # line, reason, detail
         self.recheck: float | None = None  # when the first of the future-dated events has come to pass, unix seconds
 
-    def take(self, lines: Sequence[bytes | None], first: int) -> None:
-        """Reads lines; `first` is the number of the first of them. None is a line over the limit."""
+    def take(self, lines: Sequence[bytes | None], numbers: Sequence[int]) -> None:
+        """Reads lines; each has its number. None is a line over the limit. Many at once cost far less each than one."""
         most = self._limits.batch_events
         for start in range(0, len(lines), most):
-            self._batch(lines[start : start + most], first + start)
+            self._batch(lines[start : start + most], numbers[start : start + most])
 
-    def _batch(self, lines: Sequence[bytes | None], first: int) -> None:
+    def _batch(self, lines: Sequence[bytes | None], places: Sequence[int]) -> None:
         rows: list[dict[str, Any]] = []
         whole: list[bytes] = []
         numbers: list[int] = []
-        for number, line in enumerate(lines, first):
+        for number, line in zip(places, lines, strict=True):
             try:
                 if line is None:
                     raise Rejected(Reason.LINE_TOO_LONG, f"longer than {self._limits.line_bytes:,} bytes")

@@ -311,6 +311,22 @@ def test_a_parquet_row_that_breaks_the_contract_is_quarantined_by_its_number():
     assert desk.quarantined() == [("a.parquet", 1, "no_utc_offset"), ("a.parquet", 2, "no_utc_offset")]
 
 
+def test_parquet_rows_are_read_together_and_keep_their_numbers(monkeypatch):
+    from assets.behavior import events
+
+    kept, keep = [], events.Collector._keep
+    monkeypatch.setattr(
+        events.Collector, "_keep", lambda self, *given: kept.append(len(given[0])) or keep(self, *given)
+    )
+    rows = [event(f"e{number}") for number in range(2_000)]
+    received = [row["received_at"] for row in rows]
+    received[700] = received[1_999] = "yesterday"
+    desk = Desk({"a.parquet": parquet(rows, received_at=received)})
+    assert desk.tick().accepted == 1_998
+    assert [number for _, number, _ in desk.quarantined()] == [701, 2_000]
+    assert (sum(kept), len(kept)) == (1_998, 4)  # not a table a row
+
+
 def test_a_parquet_file_that_is_still_written_waits():
     whole = parquet([event("a")])
     desk = Desk({"a.parquet": whole[:-20]}, modified=NOW - 5)

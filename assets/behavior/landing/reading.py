@@ -46,6 +46,7 @@ _DAMAGED = {  # as the reason of a whole file
 }
 _HALF = {Reason.TRUNCATED, Reason.NOT_JSON, Reason.WRONG_ENCODING, Reason.BINARY, Reason.NUL, Reason.LONE_SURROGATE}
 _RECHECK_SECONDS = 3600.0  # a file with future-dated events is not read again more often
+_HELD_BYTES = 4 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,27 @@ def put_aside(lake: Lake, name: str | None, seen_at: float) -> pa.Table:
     if "at" not in table.schema.names:
         table = table.append_column("at", pa.array([seen_at] * table.num_rows, pa.float64()))
     return table.select(QUARANTINE.names).cast(QUARANTINE)
+
+
+class _Held:
+    """Lines that are read together: one by one, each would cost twenty times as much."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self.clear()
+
+    def clear(self) -> None:
+        """Holds none."""
+        self.lines: list[bytes | None] = []
+        self.numbers: list[int] = []
+        self._bytes = 0
+
+    def full(self, line: bytes, number: int) -> bool:
+        """Holds one more; whether it is time to read them."""
+        self.lines.append(line if len(line) <= self._limits.line_bytes else None)
+        self.numbers.append(number)
+        self._bytes += len(line)
+        return len(self.lines) >= self._limits.batch_events or self._bytes >= _HELD_BYTES
 
 
 class Reading:
@@ -136,6 +158,7 @@ class Reading:
 
     def mapped(self, data: bytes, kind: str, settled: bool) -> bool:
         """Parquet, or a format that is mapped as a whole. Returns whether it waits."""
+        held = _Held(self._limits)
         try:
             whole = data if settled or kind == "parquet" else mappings.whole(data)
             waits = len(whole) < len(data)
@@ -145,13 +168,15 @@ class Reading:
             for number, line in found:
                 self.lines = max(self.lines, number)
                 if not isinstance(line, Rejected):
-                    self._collector.take([line if len(line) <= self._limits.line_bytes else None], number)
-                    self._flush_if_full()
+                    if held.full(line, number):
+                        self._take_held(held)
                 elif line.reason is Reason.CORRUPT_PARQUET and self._stands:
                     raise line
                 else:
                     self._collector.refuse(number, line)
+            self._take_held(held)
         except Rejected as refusal:
+            self._take_held(held)  # what was read before it
             self.whole = False
             self.damaged = refusal.reason in _DAMAGED
             if refusal.reason in (Reason.CORRUPT_PARQUET, Reason.TRUNCATED) and not settled:
@@ -196,8 +221,13 @@ class Reading:
         return Change(entry, tuple(self._added), tuple(dropped), tuple(self._fresh), self._deleted, reasons)
 
     def _take(self, lines: list[bytes | None]) -> None:
-        self._collector.take(lines, self.lines + 1)
+        self._collector.take(lines, range(self.lines + 1, self.lines + 1 + len(lines)))
         self.lines += len(lines)
+        self._flush_if_full()
+
+    def _take_held(self, held: _Held) -> None:
+        self._collector.take(held.lines, held.numbers)
+        held.clear()
         self._flush_if_full()
 
     def _last(self, line: bytes | None, settled: bool) -> bool:
