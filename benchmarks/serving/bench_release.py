@@ -45,10 +45,12 @@ def report(folder: Path, switches: int, base: float, adapter: float) -> None:
     pointer = [timed(lambda: switch(releases, seals[next(number) % 2])) for _ in range(switches)]
     back = [timed(lambda: releases.rollback("main", why="w", by="b")) for _ in range(switches)]
     look = [timed(lambda: releases.moves.now("main")) for _ in range(switches)]
+    floor = [timed(lambda: releases.lake.write_text("floor", "x")) for _ in range(switches)]
     verified = [timed(lambda: releases.served("main")) for _ in range(20)]
     print(f"base {base:g} MB, adapter {adapter:g} MB, {switches} switches, load {os.getloadavg()[0]:.1f}")
     print(f"{'':34}{'p50 ms':>9}{'p99 ms':>9}{'max ms':>9}")
     for name, taken in (
+        ("floor: one small file, flushed", floor),
         ("switch: move and pointer, locked", pointer),
         ("promote: files hashed, then switch", whole),
         ("rollback: files hashed, then switch", back),
