@@ -85,7 +85,7 @@ def evidence(
         p, sentence = found[at]
         if any(sentence in e.sentence and (e.number == p.number or sentence == e.sentence) for e in chosen):
             continue
-        chosen.append(Evidence(p.number, p.heading, sentence, support(total[at]), float(total[at])))
+        chosen.append(Evidence(p.number, p.heading, sentence, support(float(total[at])), float(total[at])))
         if len(chosen) == k:
             break
     return chosen
