@@ -38,8 +38,9 @@ def datasets(settings: Settings, data: BehaviorData) -> Datasets:
 
 
 def held_out(settings: Settings) -> list[Held]:
-    """Questions and answers of the files of dataset.held_out: nothing may be learnt from them."""
-    return [item for name in settings.dataset.held_out for item in _items(settings.path(name), name)]
+    """Questions and answers of the files of dataset.held_out and evaluation.facts: nothing may be learnt from them."""
+    names = (*settings.dataset.held_out, *settings.evaluation.facts)
+    return [item for name in names for item in _items(settings.path(name), name)]
 
 
 def _base(settings: Settings, data: BehaviorData) -> Base:

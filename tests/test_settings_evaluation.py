@@ -11,6 +11,7 @@ from assets.behavior.evaluation.items import Answer, Item, Kind
 from assets.behavior.evaluation.metrics import score
 from assets.errors import ConfigError
 from orchestration.assembly import open_the_lake
+from orchestration.assembly_dataset import held_out
 from orchestration.assembly_evaluation import evaluations, facts, judge, manner_of
 from orchestration.config import load
 
@@ -52,6 +53,9 @@ def test_facts_and_judge_are_read(settings, tmp_path):
         'model = "m-1"\nguideline = "be kind"\nanchors = "a.jsonl"\n'
     )
     assert [item.question for item in facts(found)] == ["a"]
+    assert [(item.question, item.answers) for item in held_out(found)] == [
+        ("a", ("b",))
+    ]  # nothing may be learnt from it
     assert judge(found).pin == judge(found).pin
     assert evaluations(found, open_the_lake(found))._margins.facts == 0.1
 
