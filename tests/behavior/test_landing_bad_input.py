@@ -319,9 +319,8 @@ def test_parquet_rows_are_read_together_and_keep_their_numbers(monkeypatch):
         events.Collector, "_keep", lambda self, *given: kept.append(len(given[0])) or keep(self, *given)
     )
     rows = [event(f"e{number}") for number in range(2_000)]
-    received = [row["received_at"] for row in rows]
-    received[700] = received[1_999] = "yesterday"
-    desk = Desk({"a.parquet": parquet(rows, received_at=received)})
+    rows[700]["received_at"] = rows[1_999]["received_at"] = "yesterday"
+    desk = Desk({"a.parquet": parquet(rows)})
     assert desk.tick().accepted == 1_998
     assert [number for _, number, _ in desk.quarantined()] == [701, 2_000]
     assert (sum(kept), len(kept)) == (1_998, 4)  # not a table a row
