@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from assets.behavior.dataset.config import DatasetConfig
 from assets.errors import ConfigError
 from orchestration.config import load
 
 ROOT = Path(__file__).resolve().parent.parent
+DATASET = '[sources.a]\nurl = "x"\n[dataset]\n'
 LOGS = '[sources.a]\nurl = "x"\n[warehouse.logs]\n'
 
 
@@ -56,6 +58,14 @@ def test_smallest_file_gets_every_default(write, tmp_path):
         (LOGS + 'schema_name = "s"\ntable = "t"\nmodel = "My Model"\n', r"warehouse\.logs\.model: received 'My Model'"),
         (LOGS + 'schema_name = "s"\ntable = "t"\nlook_back_days = 2\n', "received 2.*close_after_days is 3"),
         (LOGS + 'schema_name = "s"\ntable = "t"\nsensor_seconds = 0\n', r"warehouse\.logs\.sensor_seconds: received 0"),
+        (DATASET + "min_row = 5\n", r"dataset\.min_row: unknown key.*Did you mean 'min_rows'"),
+        (DATASET + "test_share = 0.6\n", r"dataset\.test_share: received 0\.6"),
+        (DATASET + 'group_by = "team"\n', r"dataset\.group_by: received 'team'"),
+        (DATASET + 'held_out = ["no.jsonl"]\n', r"dataset\.held_out: received 'no\.jsonl'"),
+        (DATASET + '[dataset.pii]\nkinds = ["mail"]\n', r"dataset\.pii\.kinds\.0: received .'mail'.*'email'"),
+        (DATASET + '[dataset.pii]\npatterns = { A = "(" }\n', r"dataset\.pii\.patterns\.A: received '\('"),
+        (DATASET + '[dataset.pii]\nphone_regions = ["UK"]\n', r"dataset\.pii\.phone_regions: received 'UK'"),
+        (DATASET + '[dataset.pii]\nnational_ids = ["nl.bns"]\n', r"dataset\.pii\.national_ids: received 'nl\.bns'"),
         ("[sources\n", "not valid TOML"),
     ],
 )  # fmt: skip
@@ -142,3 +152,11 @@ def test_the_project_file_shows_every_key(monkeypatch):
         for key in keys:
             assert f"{key} =" in text or f"{table}.{key}]" in text, f"{table}.{key} is not in twohands.toml"
     assert Settings.model_fields
+
+
+def test_dataset_settings_are_the_rules_own(write):
+    pii = '[dataset.pii]\nkinds = ["email"]\npatterns = { EMPLOYEE = "emp-[0-9]+" }\n'
+    config = load(write(DATASET + 'min_rows = 7\ngroup_by = "document"\n' + pii)).dataset.config()
+    assert (config.min_rows, config.group_by) == (7, "document")
+    assert (config.pii.kinds, config.pii.patterns) == (("email",), {"EMPLOYEE": "emp-[0-9]+"})
+    assert load(write('[sources.a]\nurl = "x"\n')).dataset.config() == DatasetConfig()
