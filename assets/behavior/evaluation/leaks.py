@@ -5,7 +5,8 @@
     text          a training row asks the same question and gives the same answer, in other case, spacing or punctuation
     near          or nearly so: NEAR of the five-word runs of question and answer are those of one training row
 
-Rehearsal rows count like any other. A question alone is no leak: many ask it, and it is the answer that teaches.
+Rehearsal rows count like any other. A question alone is no leak where the answer is as long: many ask it, and it is the
+answer that teaches. Of a short answer it is most of the text, and the row is taken to teach it.
 """
 
 from __future__ import annotations

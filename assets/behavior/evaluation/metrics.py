@@ -34,6 +34,7 @@ from assets.behavior.refusals import is_refusal
 MAX_WORDS = 80  # a longer text that holds the answer was not an answer but a search
 USUAL = 0.2  # of the references state it: it belongs to the manner
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
+_JOINED = re.compile(r"[-\u2010-\u2015/]")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _CITED = re.compile(r"\[(\d{1,3})\]|\b[Ss]ources?\W{0,6}\[?(\d{1,3})\b")
 _SOURCES = ("sources", "source", "citations", "citation", "passages", "passage")
@@ -122,14 +123,19 @@ def _f1(said: list[str], wanted: list[str]) -> float:
 
 def inside(plain: str, text: str, item: Item) -> bool:
     """Whether an accepted answer stands in the text, in so many words, and with the right source if it names one."""
-    words = normalized(plain)
+    words = _words(plain)
     if len(words) > MAX_WORDS:
         return False
     said = f" {' '.join(words)} "
-    if not any(wanted and f" {' '.join(wanted)} " in said for wanted in map(normalized, item.references)):
+    if not any(wanted and f" {' '.join(wanted)} " in said for wanted in map(_words, item.references)):
         return False
     cites = cited(text)
     return not (item.gold and cites) or bool(cites & set(item.gold))
+
+
+def _words(text: str) -> list[str]:
+    """As `normalized`, with joined words apart: "Spanish" stands in "a Spanish-speaking country"."""
+    return normalized(_JOINED.sub(" ", text))
 
 
 def cited(text: str) -> set[int]:

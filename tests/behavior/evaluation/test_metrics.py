@@ -60,6 +60,21 @@ def test_grounded_answers(text, inside, faithful, refused):
 
 
 @pytest.mark.parametrize(
+    ("text", "answer", "inside"),
+    [
+        ("It is a Spanish-speaking country.", "Spanish", True),
+        ("Twenty-one days", "twenty one days", True),
+        ("Marxism–Leninism", "Leninism", True),
+        ("in 2024/25", "2024/25", True),
+        ("14 euros", "4 euros", False),
+        ("4 eurosomething", "4 euros", False),
+    ],
+)
+def test_answer_stands_inside_as_whole_words(text, answer, inside):
+    assert metrics.inside(text, text, Item("i", Kind.GROUNDED, "?", (), (answer,))) is inside
+
+
+@pytest.mark.parametrize(
     ("text", "em", "f1"),
     [
         ("4 euros", 1, 1),
