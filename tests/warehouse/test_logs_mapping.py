@@ -140,6 +140,13 @@ def test_missing_table_is_named_before_dbt_is_started(tmp_path):
         team.sql("select 1")
 
 
+def test_documented_columns_are_those_that_are_checked():
+    text = (PROJECT.parent / "docs" / "interactions.md").read_text().split("## Logs in a warehouse")[1]
+    rows = [line.split("|") for line in text.splitlines() if line.startswith("| `")]
+    told = {name.strip(" `"): kind.strip() for _, names, kind, *_ in rows for name in names.split(",")}
+    assert told == {name: {"json": "text, json or jsonb"}.get(kind, kind) for name, kind in COLUMNS.items()}
+
+
 @pytest.mark.parametrize(
     ("shown", "expected"),
     [
