@@ -25,7 +25,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 def _cron(value: str) -> str:
@@ -219,7 +219,7 @@ class DecisionSettings(_Table):
     """[decision] and what a variant may override."""
 
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05
-    horizon_days: Annotated[int, Field(ge=1)] = 365
+    horizon_days: Annotated[int, Field(ge=28)] = 365
     reference_days: Annotated[int, Field(ge=7)] = 28
     cool_down_days: Annotated[int, Field(ge=0)] = 7
     min_examples: Annotated[int, Field(ge=1)] = 200

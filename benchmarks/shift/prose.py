@@ -11,7 +11,10 @@ included: "residual" is attributed failure minus the topic's rate in the referen
 without a rate abstain. "Tuned" peers have the most sensitive setting that is as quiet as our test on the pooled
 kinds, found on other streams. Systems that read row by row get at most 300 labelled rows a day, a random part of
 them at 100,000 interactions. Evidently runs on a quarter of the streams. The oracle is a CUSUM that knows the topic
-baselines, the law after the change and its topics, at 5% false alarms a year."""
+baselines, the law after the change and its topics, at 5% false alarms a year.
+
+Figures under "Reach" are for 100 interactions a day where no other number is named. Why some goals are missed:
+[decisions/0009](decisions/0009-the-sequential-test.md)."""
 
 LIMITS = """## How to read this
 

@@ -53,8 +53,8 @@ def _tables(out: Numbers) -> list[str]:
 
 
 _QUIET = (
-    "% of streams with any fine-tune in 365 days / fine-tunes per stream-year (n). Pooled: the first six kinds, with "
-    "the exact one-sided upper 95% bound of each."
+    "% of streams with any fine-tune in 365 days / fine-tunes per stream-year (n). Pooled: none, topic mix, new "
+    "topic, stale documents, index outage, seasonality, where they are shown, with the exact one-sided upper 95% bound."
 )
 _SHIFT = "Median days of changed data until the fine-tune / % within 90 days. `-`: not within the year."
 _REGRET = (
