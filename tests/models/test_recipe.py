@@ -199,7 +199,7 @@ def test_packed_forward_agrees_with_transformers_and_keeps_examples_apart(tokeni
     packed = Packed(model.config, 64).logits(model, ids, parts, torch.arange(50))
     with torch.no_grad():
         alone = torch.cat([model(part[None]).logits[0] for part in (first, second)])
-    assert torch.nn.functional.cosine_similarity(packed, alone, dim=-1).min() > 0.999  # bf16 against fp32
+    assert torch.nn.functional.cosine_similarity(packed, alone, dim=-1).min() > 0.998  # bf16 against fp32
 
 
 def test_orthogonal_pushes_singular_values_to_one() -> None:
