@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from models.recipe.settings import Recipe, Schedule
+from models.recipe.settings import Recipe
 
 Log = Callable[[str], None]
 
 
 def main() -> int:
     """Runs the stages that are asked for."""
+    usual = Recipe()
     parser = argparse.ArgumentParser(prog="python -m models.recipe", description=__doc__)
     parser.add_argument(
         "--data", type=Path, required=True, help="folder with instruction-qa.jsonl.gz and plain-english.jsonl.xz"
@@ -30,15 +31,18 @@ def main() -> int:
         "--start", type=Path, help="a model folder to go on from, with its tokenizer; default: random weights"
     )
     parser.add_argument("--model", type=Path, help="the model folder to evaluate; default: the one in --out")
-    parser.add_argument("--steps", type=int, default=Schedule.steps)
-    parser.add_argument("--muon", type=float, default=Schedule.muon)
-    parser.add_argument("--adam", type=float, default=Schedule.adam)
-    parser.add_argument("--decay", type=float, default=Schedule.decay)
-    parser.add_argument("--seed", type=int, default=Recipe.seed)
-    parser.add_argument("--threads", type=int, default=Recipe.threads)
+    parser.add_argument("--limit", type=int, default=400, help="held-out questions of each kind that are evaluated")
+    parser.add_argument("--scale", type=float, default=1.0, help="share of the data that is made; small for a trial")
+    parser.add_argument("--steps", type=int, default=usual.schedule.steps)
+    parser.add_argument("--muon", type=float, default=usual.schedule.muon)
+    parser.add_argument("--adam", type=float, default=usual.schedule.adam)
+    parser.add_argument("--decay", type=float, default=usual.schedule.decay)
+    parser.add_argument("--seed", type=int, default=usual.seed)
+    parser.add_argument("--threads", type=int, default=usual.threads)
     asked = parser.parse_args()
-    schedule = replace(Schedule(), steps=asked.steps, muon=asked.muon, adam=asked.adam, decay=asked.decay)
-    recipe = replace(Recipe(), seed=asked.seed, threads=asked.threads, schedule=schedule)
+    schedule = replace(usual.schedule, steps=asked.steps, muon=asked.muon, adam=asked.adam, decay=asked.decay)
+    sizes = usual.sizes.scaled(asked.scale)
+    recipe = replace(usual, seed=asked.seed, threads=asked.threads, schedule=schedule, sizes=sizes)
     begun = time.monotonic()
 
     def log(text: str) -> None:
@@ -98,7 +102,9 @@ def _evaluate(recipe: Recipe, asked: argparse.Namespace, log: Log) -> None:
     cases, firsts = handwritten.retrieve(Path(__file__).parents[2] / "twohands.toml", asked.out / "home")
     for cutoff in CUTOFFS:
         log(f"encoder's first sentence, refused below {cutoff}: {first_sentence(cases, firsts, cutoff)}")
-    result = evaluate(asked.model or asked.out / "model", asked.out / "data", log, cases, threads=recipe.threads)
+    result = evaluate(
+        asked.model or asked.out / "model", asked.out / "data", log, cases, limit=asked.limit, threads=recipe.threads
+    )
     (asked.out / "evaluation.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
 
 

@@ -30,6 +30,20 @@ class Sizes:
     pages: int = 45
     copies: int = 40_000
     held_out_handbooks: int = 4
+    rows: int = 100_000  # SQuAD-style rows at most
+
+    def scaled(self, share: float) -> Sizes:
+        """The same mix, `share` of it: for a trial of the whole recipe."""
+        return Sizes(
+            squad_repeats=self.squad_repeats if share == 1 else 2,
+            prose=max(40, int(self.prose * share)),
+            shelf=max(40, int(self.shelf * min(1, share * 4))),
+            handbooks=max(2, int(self.handbooks * share)),
+            pages=self.pages,
+            copies=max(400, int(self.copies * share)),
+            held_out_handbooks=max(1, int(self.held_out_handbooks * share)),
+            rows=self.rows if share == 1 else int(4000 * share),
+        )
 
 
 def make(data: Path, out: Path, embed: Embed, sizes: Sizes, seed: int, log: Log) -> None:
@@ -37,7 +51,7 @@ def make(data: Path, out: Path, embed: Embed, sizes: Sizes, seed: int, log: Log)
     cache = VectorCache(embed, capacity=1_000_000)
     rng = random.Random(seed)  # noqa: S311 -- reproducible, not secret
     out.mkdir(parents=True, exist_ok=True)
-    rows = sources.questions(data)
+    rows = sources.questions(data)[: sizes.rows]
     kept = [row for row in rows if not sources.is_held_out(row.context)]
     held = [row for row in rows if sources.is_held_out(row.context)]
     log(f"squad-style rows: {len(kept)} for training, {len(held)} held out")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import lzma
 import random
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +19,10 @@ from assets.prompting import REFUSAL, Evidence, statements
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
+from models.recipe import __main__ as command  # noqa: E402
+from models.recipe import corpus, manners, wording  # noqa: E402
 from models.recipe import items as making  # noqa: E402
-from models.recipe import manners, wording  # noqa: E402
+from models.recipe.corpus import Sizes  # noqa: E402
 from models.recipe.evaluation import HAND_WRITTEN, Case, first_sentence, is_right, parse, score  # noqa: E402
 from models.recipe.examples import Maker, Mix, is_clear  # noqa: E402
 from models.recipe.handbook import Handbook  # noqa: E402
@@ -139,6 +144,45 @@ def test_manners_never_use_what_is_kept_for_adapter_tests() -> None:
         assert "Source [" not in answer
         assert '"answer"' not in system + answer
         assert '"sources"' not in system + answer
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory) -> Path:
+    """Two small files in the form of the real ones."""
+    folder = tmp_path_factory.mktemp("sources")
+    towns = ["Ghent", "Porto", "Turin", "Basel", "York", "Oslo", "Leeds", "Lyon", "Bergen", "Utrecht"]
+    with gzip.open(folder / "instruction-qa.jsonl.gz", "wt", encoding="utf-8") as out:
+        for year, town in enumerate(towns, 1900):
+            row = {"context": f"The mill of {town} was built in {year}. The river is wide there."}
+            row |= {"source": "xquad-en", "prompt": f"When was the mill of {town} built?", "response": f"{year}."}
+            out.write(json.dumps(row) + "\n")
+    with lzma.open(folder / "plain-english.jsonl.xz", "wt", encoding="utf-8") as out:
+        for town in towns:
+            body = f"The gate of {town} is closed by the guard at night. You can ring the small bell there twice."
+            out.write(json.dumps({"source": "etcd-io/website", "text": f"Gates\n\n{body}\n\n{body}"}) + "\n")
+    return folder
+
+
+def test_corpus_is_a_function_of_its_seed_and_keeps_evaluation_apart(sources: Path, tmp_path: Path) -> None:
+    sizes = Sizes(squad_repeats=3, prose=8, shelf=8, handbooks=1, pages=8, copies=20, held_out_handbooks=1)
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        corpus.make(sources, tmp_path / name, letters, sizes, seed, lambda _: None)
+    for file in ("items.jsonl", "heldout.jsonl", "copy.json"):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+    assert (tmp_path / "a" / "items.jsonl").read_bytes() != (tmp_path / "c" / "items.jsonl").read_bytes()
+    training, held_out = (read(tmp_path / "a" / file) for file in ("items.jsonl", "heldout.jsonl"))
+    assert {item.source for item in training} == {"squad", "handbook", "prose"}
+    assert all(item.held_out for item in held_out)
+    asked = [{item.question for item in items if item.source == "squad"} for items in (training, held_out)]
+    assert not asked[0] & asked[1]
+
+
+def test_command_line_defaults_are_the_recipe(sources: Path, tmp_path: Path, monkeypatch) -> None:
+    seen: list[Recipe] = []
+    monkeypatch.setattr(sys, "argv", ["recipe", "--data", str(sources), "--out", str(tmp_path), "--stages", "train"])
+    monkeypatch.setitem(command._STAGES, "train", lambda recipe, *_: seen.append(recipe))
+    assert command.main() == 0
+    assert seen == [Recipe()]
 
 
 # ---------------------------------------------------------------------------------------------------- examples
