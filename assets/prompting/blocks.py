@@ -58,7 +58,7 @@ def blocks(text: str) -> Iterator[Block]:
         elif kind == "code":
             yield Block("code", tuple(" ".join(line.split()) for line in lines if re.search(r"\w", line)))
         elif kind == "list":
-            yield Block("list", tuple(filter(None, map(plain, lines))))
+            yield Block("list", tuple(filter(None, map(plain, lines))), leads=following != "prose")
         elif line := plain(" ".join(lines)):
             yield Block("prose", (line,), leads=following != "prose")
 

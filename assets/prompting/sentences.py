@@ -53,13 +53,11 @@ def sentences(text: str) -> list[str]:
     lead = ""
     for block in blocks(text):
         before, lead = lead, ""
-        if block.kind == "prose":
-            cut = list(split(block.lines[0]))
+        if block.kind in ("prose", "list"):
+            cut = list(split(block.lines[0])) if block.kind == "prose" else _items(before, block)
             if cut and cut[-1].endswith(":") and block.leads:
                 lead = cut.pop()
             found += cut
-        elif block.kind == "list":
-            found += _items(before, block)
         elif block.kind == "table":
             found += [*_kept(before), *_rows(block)]
         elif block.kind == "code":
@@ -86,7 +84,7 @@ def statements(text: str) -> list[str]:
 
 def leans(sentence: str) -> bool:
     """Whether a sentence needs the one before it to be understood: "It is driven by ...", "Test both."."""
-    if len(sentence.split()) < 3 and not re.search(r"[:\d]", sentence):
+    if len(sentence.split()) < 3 and re.fullmatch(r"[^:\d]+[.!?]", sentence):  # not a cell, an item or a line of code
         return True
     return bool(_LEANS.match(sentence)) and not _EXPLETIVE.match(sentence)
 

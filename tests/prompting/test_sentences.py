@@ -41,6 +41,7 @@ CUT = [
     ("table without rule", "| Soup | €2 |\n| Tea | €1 |", ["Soup; €2", "Tea; €1"]),
     ("escaped bar", "| A | B |\n|---|---|\n| x \\| y | 2 |", ["A: x | y; B: 2"]),
     ("code", "Check it:\n\n```sh\nnslookup a.example\n```\n\nThen go.", ["Check it: nslookup a.example", "Then go."]),
+    ("code after an item", "1. Look.\n2. Run:\n\n```\nls -l\n```", ["Look.", "Run: ls -l"]),
     ("code, braces", '```json\n{\n  "a": 1\n}\n```', ['"a": 1']),
     ("unclosed fence", "```\nls -l", ["ls -l"]),
     ("quote", "> Do not open it.\n> Call us.", ["Do not open it.", "Call us."]),
@@ -84,6 +85,7 @@ SAID = [
         "Call him. If he does not answer, go.",
         ["Call him.", "Call him. If he does not answer, go."],
     ),
+    ("a line of code does not lean", "Write:\n```\na = 1\n[Peer]\n```", ["Write: a = 1", "Write: [Peer]"]),
     ("nothing before", "It is driven by water.", ["It is driven by water."]),
 ]
 
