@@ -10,7 +10,7 @@ from assets.behavior.dataset import building, card, outcomes, store
 from assets.behavior.dataset.building import Dataset, Sources, Spread
 from assets.behavior.dataset.config import DatasetConfig
 from assets.behavior.dataset.contamination import Held
-from assets.behavior.dataset.rows import Example
+from assets.behavior.dataset.rehearsal import standing
 from assets.behavior.dataset.store import Manifest
 from assets.behavior.dataset.writing import Length, Render
 from assets.behavior.evaluation import sets
@@ -91,7 +91,7 @@ class Datasets:
             self._texts(),
             lambda wanted: outcomes.produced(self.lake, wanted),
             [*self._held_out(), *frozen_sets(self.lake, variant)],
-            [row for manifest in before for row in self._rows(manifest)],
+            standing([store.read(self.lake, manifest)[0] for manifest in before]),
             lambda wanted: outcomes.gone(self.lake, wanted),
         )
 
@@ -100,11 +100,6 @@ class Datasets:
         known = store.manifests(self.lake, variant)
         first = min((one.number for one in known if one.frozen == frozen), default=len(known) + 1)
         return [one for one in known if one.number < first]
-
-    def _rows(self, manifest: Manifest) -> list[Example]:
-        """Rows of an earlier dataset that were its own: what it rehearsed itself is there in the dataset before."""
-        examples, _ = store.read(self.lake, manifest)
-        return [row for row in examples if row.kind != "rehearsal"]
 
 
 def frozen_sets(lake: Lake, variant: str) -> list[Held]:

@@ -10,6 +10,8 @@
     accepted, of a topic that is corrected now                    no: likewise
     any other                                                     yes
 
+What a later dataset superseded is not taken up again by the one after it.
+
 At most `rehearsal_share` of the new rows to learn from, leveled over topics and events, drawn by a hash.
 """
 
@@ -35,6 +37,21 @@ def superseded(row: Example, corrected: Collection[Part]) -> bool:
     return Part(row.topic, row.event) in corrected
 
 
+def standing(datasets: Sequence[Sequence[Example]]) -> list[Example]:
+    """The rows of earlier datasets, the oldest first, that no later one of them superseded."""
+    kept: list[Example] = []
+    corrected: set[Part] = set()
+    for rows in reversed(datasets):
+        kept += [row for row in rows if not superseded(row, corrected)]
+        corrected |= corrections(rows)
+    return kept
+
+
+def corrections(rows: Iterable[Example]) -> set[Part]:
+    """The topics and events that rows of a dataset correct themselves."""
+    return {Part(row.topic, row.event) for row in rows if row.event != ACCEPTED and row.kind != REHEARSAL}
+
+
 def rehearsed(
     earlier: Iterable[Example],
     fresh: Sequence[Example],
@@ -50,7 +67,7 @@ def rehearsed(
     `known` tells whether an interaction is a candidate now or gone, `asked` folds a question so that equal ones are
     equal, `clean` whether a row may be learnt from at all.
     """
-    corrected = {Part(row.topic, row.event) for row in fresh if row.event != ACCEPTED}
+    corrected = corrections(fresh)
     taken = {asked(row.prompt) for row in fresh}
     parts: dict[Part, list[Example]] = defaultdict(list)
     for row in sorted(earlier, key=lambda row: (row.day, row.interaction_ids), reverse=True):

@@ -35,6 +35,7 @@ def left_out(rows, config=CONFIG, **given) -> dict[Reason, list[str]]:
     return dict(found)
 
 
+LEARNER = "user-2"  # whose group is on the training side
 AS_FIRST = {name: row(0)[name] for name in ("completion", "passages")}
 TABLE = [
     ({"there": False}, Reason.GONE),
@@ -210,9 +211,10 @@ def test_earlier_rows_are_rehearsed_beside_new_ones():
         ([row(1)], "of 1 candidates"),
         ([row(1, id=f"i{n}", user_id=f"u{n}") for n in range(50)], "49 duplicate"),
         ([dict(one, verdict="unclear") for one in MANY if one["verdict"]], "20 unclear"),
-        ([dict(one, user_id="one") for one in MANY], "set dataset.group_by"),
+        ([dict(one, user_id=LEARNER) for one in MANY], " train, 0 validation, 0 test rows are clean"),
+        ([dict(one, user_id=LEARNER) for one in MANY], "set dataset.group_by"),
     ],
-    ids=["none", "one", "all the same", "none clean", "one group"],
+    ids=["none", "one", "all the same", "none clean", "one group", "what to do"],
 )
 def test_too_few_clean_rows_are_refused(rows, message):
     with pytest.raises(NotEnough, match="not enough") as refusal:

@@ -18,6 +18,8 @@ TABLE = [
     ("a name of the question", "Is it Fenna?", "No, ask Maaike Vellamoor, and not Fenna.", [VANS], []),
     ("a number of the question", "Do 12 days carry over?", "No: of 12 days, up to 5 carry over.", [LEAVE], []),
     ("a computed number", "Do 12 days carry over?", "Up to 5 carry over, 12 - 5 = 7 lapse on 31 March.", [LEAVE], []),
+    ("a sum of the question's", "I had 12 and 9 days, how many is it?", "It is 21 days.", [LEAVE], []),
+    ("no sum of the question's", "I had 12 and 9 days, how many is it?", "It is 22 days.", [LEAVE], ["22"]),
     ("a quoted name", "Which key?", "The key of `van_5`.", [VANS], []),
     ("another identifier", "Which key?", "The key of `van_9`.", [VANS], ["van_9"]),
     ("other words", "Can I carry over leave?", "You may carry over up to 5 unused days into next year.", [LEAVE], []),

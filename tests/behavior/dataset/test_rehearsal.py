@@ -7,7 +7,7 @@ import pytest
 
 from assets.behavior.dataset.balance import Part
 from assets.behavior.dataset.pairs import pair_of
-from assets.behavior.dataset.rehearsal import rehearsed, superseded
+from assets.behavior.dataset.rehearsal import rehearsed, standing, superseded
 from assets.behavior.dataset.rows import Example
 
 ROW = Example(
@@ -39,6 +39,16 @@ def test_earlier_rows_are_learnt_again_by_the_table(row, again):
         [row], [NEW], most=9, seed=0, known={"now"}.__contains__, asked=str.lower, clean=lambda one: one.group == "g"
     )
     assert found == ([row] if again else [])
+
+
+def test_what_a_later_dataset_superseded_does_not_come_back():
+    prose = replace(ROW, topic="vans", event="format", completion="prose")
+    lists = replace(prose, completion="- a list")
+    again = replace(prose, topic="leave", kind="rehearsal")  # rehearsed in the second: it corrects nothing there
+    other = replace(prose, topic="leave")
+    assert standing([[prose, other], [lists, again]]) == [lists, again, other]
+    assert standing([[lists], [replace(prose, event="style")]]) == [replace(prose, event="style"), lists]
+    assert standing([]) == []
 
 
 def test_superseded_knows_topic_and_event():

@@ -111,8 +111,17 @@ def test_rehearsal_does_not_depend_on_how_often_a_dataset_was_made(lake, dataset
     name = freeze(lake, columns, variant="main", request="r2", first=FIRST, last=FIRST).name
     second, _ = datasets.make("main", name)
     assert second.rows["rehearsal"] > 0
+    other = [
+        dict(one, id=f"m{one['id']}", interaction_ids=f'["m{one["id"]}"]', topic="third", prompt="And " + one["prompt"])
+        for one in ROWS
+    ]
+    fill(lake, [*ROWS, *later, *other])
+    columns = pa.Table.from_pylist(other, schema=CANDIDATES)
+    third, _ = datasets.make("main", freeze(lake, columns, variant="main", request="r3", first=FIRST, last=FIRST).name)
     again, _ = datasets.make("main", name)
-    assert again == second
+    assert (again, third.number) == (second, 3)
+    ids = [id_ for row in store.read(lake, third)[0] for id_ in row.interaction_ids]
+    assert len(ids) == len(set(ids))  # a row that was rehearsed before is not rehearsed twice
 
 
 def test_erased_interactions_leave_every_file(lake, datasets):
