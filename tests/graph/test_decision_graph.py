@@ -228,6 +228,7 @@ def test_verdict_leads_to_one_request_and_one_finetune(world):
     entries = world.house.ledger.entries([Kind.REQUEST, Kind.FINISHED], variant="main")
     assert [Request.of(entries[0]).by, Finished.of(entries[1]).outcome] == ["behavior_shifted", "done"]
     assert len(entries) == 2
+    assert [Request.of(entries[0]).run_key, Finished.of(entries[1]).run] == [result.run_id] * 2
 
 
 def test_request_whose_run_waits_is_not_made_again(world):
@@ -342,6 +343,8 @@ def test_claimed_run_that_died_is_noted_blocks_and_can_be_run_again(world):
     )
     assert again.success
     assert world.decide()[1]["action"] == "wait"
+    ends = [Finished.of(entry) for entry in world.house.ledger.entries([Kind.FINISHED])]
+    assert [(end.run, end.outcome) for end in ends] == [(run.run_id, "failed"), (again.run_id, "done")]
     assert len(world.house.ledger.entries([Kind.REQUEST])) == 1
 
 
