@@ -20,6 +20,7 @@ from datetime import date
 from typing import NamedTuple
 
 import pyarrow as pa
+import pyarrow.ipc
 
 from assets.behavior.dataset import writing
 from assets.behavior.dataset.balance import Part, drawn, quotas
@@ -189,7 +190,7 @@ class _Rows:
         named = ((sha, self.texts(sha)) for sha in sorted(shas(self.table["passages"])))
         screener = Screener(self.config, {sha: text for sha, text in named if text})
         start = 0
-        for found in spread(screener, self.table.select(COLUMNS).to_batches(max_chunksize=BATCH)):
+        for found in spread(screener, _batches(self.table.select(COLUMNS))):
             for offset, reason in enumerate(found.reasons):
                 if reason is not None:
                     self._leave(start + offset, reason, found.unsupported.get(offset, ""))
@@ -287,7 +288,14 @@ class _Rows:
     def _leave(self, place: int, reason: Reason, detail: str = "") -> None:
         self.alive[place] = 0
         self.report.leave_out(reason, self.ids[place], self.prompts[place] or "", detail)
+        self.prompts[place] = self.completions[place] = ""  # a million texts that nobody reads again are a gigabyte
 
     def _tell(self, what: str, done: int) -> None:
         if self.progress:
             self.progress(what, done, len(self.ids))
+
+
+def _batches(table: pa.Table) -> Iterator[pa.RecordBatch]:
+    """Batches that own their rows: a slice that is sent to another process would take its whole table along."""
+    for batch in table.to_batches(max_chunksize=BATCH):
+        yield pa.ipc.read_record_batch(batch.serialize(), batch.schema)
