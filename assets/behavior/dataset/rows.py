@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 from typing import Any, NamedTuple, TypedDict
@@ -76,7 +76,8 @@ class Passage(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One row. `prompt`, `completion` and the passages are what the messages were made of, redacted."""
+    """One row. `prompt`, `completion` and the passages are what the messages were made of, redacted; `origin` names
+    what the interaction said (origins.py), and is kept beside the rows."""
 
     messages: tuple[Message, ...]
     interaction_ids: tuple[str, ...]
@@ -91,6 +92,7 @@ class Example:
     passages: tuple[Passage, ...] = ()
     tokens: int = 0
     redactions: int = 0
+    origin: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

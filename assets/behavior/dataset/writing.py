@@ -19,6 +19,7 @@ from assets.behavior.dataset.config import DatasetConfig
 from assets.behavior.dataset.contamination import Held, HeldOut
 from assets.behavior.dataset.duplicates import folded
 from assets.behavior.dataset.eligibility import ACCEPTED
+from assets.behavior.dataset.origins import origin
 from assets.behavior.dataset.pairs import pair_of
 from assets.behavior.dataset.passages import numbered, pool_of, shown_passages, with_distractors
 from assets.behavior.dataset.pii import Redactor
@@ -156,6 +157,7 @@ def _draft(
         completion,
         tuple(hidden),
         redactions=len(found.values),
+        origin=origin(row.prompt, row.completion, row.passages),
     )
     return _Draft(row, example, found.values)
 

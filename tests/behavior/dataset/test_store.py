@@ -8,7 +8,9 @@ import pytest
 
 from assets.behavior.dataset import card, store
 from assets.behavior.dataset.building import NotEnough, build
+from assets.behavior.dataset.origins import origin
 from assets.behavior.dataset.pipeline import Base, Datasets
+from assets.behavior.dataset.rows import Example, Pair
 from assets.behavior.evaluation import sets
 from assets.behavior.evaluation.items import Item, Kind
 from assets.behavior.frozen import freeze
@@ -44,7 +46,7 @@ def test_dataset_is_stored_under_its_hash_in_every_form(lake, datasets):
     manifest, dataset = datasets.make("main", frozen(lake, ROWS), "r1")
     stem = f"behavior/dataset/main/{manifest.digest[:16]}"
     assert lake.names("behavior/dataset/main") == sorted(
-        stem + end for end in (".json", ".jsonl", ".parquet", ".pairs.jsonl", ".pairs.parquet")
+        stem + end for end in (".json", ".jsonl", ".origins.parquet", ".parquet", ".pairs.jsonl", ".pairs.parquet")
     )
     lines = [json.loads(line) for line in lake.read_text(stem + ".jsonl").splitlines()]
     assert [line["messages"] for line in lines] == [list(one.messages) for one in dataset.examples]
@@ -52,7 +54,12 @@ def test_dataset_is_stored_under_its_hash_in_every_form(lake, datasets):
     pairs = [json.loads(line) for line in lake.read_text(stem + ".pairs.jsonl").splitlines()]
     assert pairs[0]["rejected"] == [{"role": "assistant", "content": dataset.pairs[0].rejected}]
     assert store.read(lake, manifest) == (list(dataset.examples), list(dataset.pairs))
-    assert store.lineage(lake, manifest) == [(one.split, one.interaction_ids) for one in dataset.examples]
+    lines = store.lineage(lake, manifest)
+    assert [line[:3] for line in lines] == [(one.split, one.interaction_ids, one.day) for one in dataset.examples]
+    assert {line.source for line in lines} == {"correction", "accepted"}
+    assert [line.origin for line in lines] == [one.origin for one in dataset.examples]
+    said = {one["id"]: origin(one["prompt"], one["completion"], one["passages"]) for one in ROWS}
+    assert all(line.origin == said[line.interaction_ids[0]] for line in lines)
     assert (manifest.request, manifest.number, manifest.pairs) == ("r1", 1, len(pairs))
     assert "user-3" not in "".join(lake.read_text(stem + end) for end in (".json", ".jsonl", ".pairs.jsonl"))
 
@@ -137,6 +144,71 @@ def test_erased_interactions_leave_every_file(lake, datasets):
     texts = "".join(lake.read_text(stem + end) for end in (".json", ".jsonl", ".pairs.jsonl"))
     assert victim.prompt not in texts
     assert victim.interaction_ids[0] not in texts + repr([*examples, *pairs])
+
+
+def test_erasure_is_told_by_content_and_split(lake, datasets):
+    manifest, dataset = datasets.make("main", frozen(lake, ROWS))
+    first, second = (next(one for one in dataset.examples if one.split == split) for split in ("train", "test"))
+    store.forget(lake, "main", first.interaction_ids)
+    between = store.manifests(lake, "main")[0]
+    store.forget(lake, "main", second.interaction_ids)
+    after = store.manifests(lake, "main")[0]
+    assert after.erasures == (
+        {"content": manifest.content, "rows": {"train": 1}},
+        {"content": between.content, "rows": {"test": 1}},
+    )
+    assert (after.rows, after.erased) == (manifest.rows, 2)
+
+
+def test_pair_alone_that_names_an_erased_interaction_goes_too(lake):
+    one = Example(({"role": "user", "content": "When?"},), ("i1",), "t", "accepted", "accepted", FIRST, "g", "train",
+                  "When?", "At seven.")  # fmt: skip
+    pair = Pair(one.messages, "At seven.", "Never, says Quetzalcoatl.", ("i2",), "t", "style", FIRST, "g", "train")
+    made = store.write(lake, "main", [one], [pair], request="r", frozen="f", made_of={}, card={})
+    assert store.forget(lake, "main", ["i2"]) == {made.digest: 1}
+    [after] = store.manifests(lake, "main")
+    assert store.read(lake, after) == ([one], [])
+    assert (after.erased, after.erasures) == (0, ({"content": made.content, "rows": {}},))
+    assert "Quetzalcoatl" not in (lake.read_text(after.name.replace(".parquet", ".pairs.jsonl")) or "")
+
+
+@pytest.mark.parametrize("writes", range(6))
+def test_erasure_that_a_kill_cut_short_is_mended_by_erasing_again(lake, datasets, writes):
+    manifest, dataset = datasets.make("main", frozen(lake, ROWS))
+    victim = next(one for one in dataset.examples if one.kind == "correction")
+    with pytest.raises(Killed):
+        store.forget(Dying(lake, writes), "main", victim.interaction_ids)
+    assert store.forget(lake, "main", victim.interaction_ids) == {manifest.digest: 1}
+    [after] = store.manifests(lake, "main")
+    assert (after.erased, len(after.erasures)) == (1, 1)
+    examples, pairs = store.read(lake, after)
+    stem = manifest.name.removesuffix(".parquet")
+    texts = "".join(lake.read_text(stem + end) for end in (".json", ".jsonl", ".pairs.jsonl"))
+    origins = lake.read(stem + ".origins.parquet").to_pylist()
+    assert victim.interaction_ids[0] not in texts + repr([*examples, *pairs, origins])
+
+
+class Killed(Exception):
+    pass
+
+
+class Dying:
+    """A lake whose process is killed before the write after `writes` ones."""
+
+    def __init__(self, lake, writes: int) -> None:
+        self._lake, self._left = lake, writes
+
+    def __getattr__(self, name: str):
+        return self._dying(name) if name.startswith("write") else getattr(self._lake, name)
+
+    def _dying(self, name: str):
+        def write(*given):
+            self._left -= 1
+            if self._left < 0:
+                raise Killed
+            getattr(self._lake, name)(*given)
+
+        return write
 
 
 @pytest.mark.parametrize("damage", ["rows", "manifest", "missing"])
