@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PORT   ?= 3000
+WORKERS ?= logical
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
@@ -19,8 +20,8 @@ sample/interactions: | $(STAMP)  # 60 days of demo logs up to yesterday, made on
 	@$(BIN)/python sample/make_interactions.py
 
 test: export HF_HUB_OFFLINE = 1
-test: $(STAMP)       ## All tests.
-	@$(BIN)/python -m pytest -q
+test: $(STAMP)       ## All tests, on every core (at most 4: WORKERS=...).
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --maxprocesses 4 --dist loadgroup
 
 lint: $(STAMP)       ## ruff, pyright, import-linter.
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright && $(BIN)/lint-imports
