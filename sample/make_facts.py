@@ -30,7 +30,7 @@ def main() -> None:
     rows = facts(load_encoder())
     target = SAMPLE / "facts.jsonl"
     target.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-    print(f"{len(rows)} questions, {sum(bool(row['answers']) for row in rows)} with an answer: {target}")  # noqa: T201
+    print(f"{len(rows)} questions, {sum(bool(row['answers']) for row in rows)} with an answer: {target}")
 
 
 def facts(encoder: Any, answerable: int = ANSWERABLE, unanswerable: int = UNANSWERABLE) -> list[dict[str, Any]]:
