@@ -141,6 +141,8 @@ def _explained(error: ValidationError, name: str, raw: Any) -> Iterator[str]:
     What was received is shown as the file says it: `${NAME}` and never the variable's value, which may be a secret.
     """
     for problem in error.errors():
+        if _inherited(raw, problem["loc"]):
+            continue
         location = [str(part) for part in problem["loc"] if part != "[key]"]
         path = ".".join(location) or name
         received = _at(raw, problem["loc"])
@@ -155,6 +157,13 @@ def _explained(error: ValidationError, name: str, raw: Any) -> Iterator[str]:
             yield f"{name}: {problem['msg'].removeprefix('Value error, ')}."
         else:
             yield f"{path}: received {received!r:.120}. {problem['msg'].removeprefix('Value error, ')}."
+
+
+def _inherited(raw: Any, location: tuple[int | str, ...]) -> bool:
+    """Whether a variant's key is [decision]'s, where it is reported already."""
+    if len(location) < 3 or location[0] != "variants" or location[2] not in raw.get("decision", {}):
+        return False
+    return location[2] not in raw.get("variants", {}).get(location[1], {})
 
 
 def _at(raw: Any, location: tuple[int | str, ...]) -> Any:

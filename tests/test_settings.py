@@ -160,3 +160,10 @@ def test_dataset_settings_are_the_rules_own(write):
     assert (config.min_rows, config.group_by) == (7, "document")
     assert (config.pii.kinds, config.pii.patterns) == (("email",), {"EMPLOYEE": "emp-[0-9]+"})
     assert load(write('[sources.a]\nurl = "x"\n')).dataset.config() == DatasetConfig()
+
+
+def test_wrong_key_of_the_decision_is_named_once(write):
+    with pytest.raises(ConfigError) as caught:
+        load(write('[sources.a]\nurl = "x"\n[decision]\nalfa = 0.1\n[variants.main]\n[variants.api]\nbeta = 1\n'))
+    lines = str(caught.value).splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["variants.api.beta", "decision.alfa"]
