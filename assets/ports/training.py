@@ -1,0 +1,128 @@
+"""Chats to the weights of an adapter, by whatever trains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from assets.errors import Final, Retryable
+
+Chat = Sequence[Mapping[str, str]]  # messages: role, content
+
+
+class OutOfMemory(Final):
+    """The machine has less memory than one update takes, in the parts that it was told."""
+
+
+class Diverged(Final):
+    """The loss is no number any more."""
+
+
+class UnfitRows(Final):
+    """Rows that cannot be learned from: none, all the same, masked, endless, longer than the context."""
+
+
+class MissingExtra(Final):
+    """What was configured needs a library, or a GPU, that is not there."""
+
+
+class Superseded(Retryable):
+    """Another run has taken this training over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """A prompt with a better and a worse answer."""
+
+    prompt: Chat
+    chosen: str
+    rejected: str
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Where a training runs: `device` is cpu or cuda, `kind` tells devices apart whose sums are rounded differently."""
+
+    device: str
+    kind: str
+    cores: int
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be trained: `adapter` is its id, `run` the run that asks, `said` the hyperparameters as
+    `AdapterConfig.said` gives them."""
+
+    adapter: str
+    run: str
+    base: Path
+    base_id: str
+    said: Mapping[str, Any]
+    train: Sequence[Chat]
+    validation: Sequence[Chat] = ()
+    pairs: Sequence[Preference] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Where a training is. `validation` is the loss on held-out rows where it was just measured; `left` in seconds."""
+
+    step: int
+    steps: int
+    loss: float
+    validation: float | None
+    tokens_per_second: float
+    left: float
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What a training came to: `folder` holds the two files of an adapter, and nothing else.
+
+    losses: the mean loss of an answer's token, an update each; validation: (update, loss) as it was measured. `best` is
+    the update whose weights were kept, `resumed` the one that a former run had come to. tokens and seconds are of all
+    runs together; `watts` was measured, or is None.
+    """
+
+    folder: Path
+    losses: Sequence[float]
+    validation: Sequence[tuple[int, float]]
+    best: int
+    stopped: bool
+    resumed: int
+    tokens: int
+    answer_tokens: int
+    seconds: float
+    watts: float | None = None
+    memory: int = 0  # bytes at most: of the GPU, or of the process
+    preference: Mapping[str, float] = field(default_factory=dict)
+
+
+Report = Callable[[Step], None]
+
+
+class Trainer(Protocol):
+    """Trains one adapter at a time."""
+
+    def machine(self) -> Machine:
+        """Where it would train, by "auto"."""
+        ...
+
+    def versions(self, said: Mapping[str, Any]) -> Mapping[str, str]:
+        """Versions of the libraries that decide the bits; MissingExtra where one is missing."""
+        ...
+
+    def train(self, order: Order, report: Report) -> AbstractContextManager[Trained]:
+        """Trains, or goes on where a killed run of this adapter had come to. Inside the `with`, nobody else trains on
+        this machine or owns this training; after it, what it kept on the disk is gone.
+
+        OutOfMemory, Diverged, UnfitRows, MissingExtra; EngineBusy while another one trains; DiskFull; Superseded.
+        """
+        ...
+
+    def spent(self, adapter: str) -> Mapping[str, float]:
+        """Seconds of the device that each run has spent on an adapter so far, also those that were killed."""
+        ...
