@@ -7,7 +7,9 @@ from assets.decision.config import ShiftConfig
 from assets.decision.measuring import FromWarehouse
 from assets.decision.pipeline import Decision
 from assets.decision.policy import Rules
+from assets.decision.tainted import FromTaints
 from orchestration.assembly_serving import answering, releases
+from orchestration.assembly_taint import taints
 from orchestration.ledger import LakeLedger
 from orchestration.settings import DecisionSettings, Settings
 
@@ -31,6 +33,7 @@ def rules(settings: DecisionSettings) -> Rules:
         finetune_hours=settings.finetune_hours,
         value_per_failure=settings.value_per_failure,
         payback_days=settings.payback_days,
+        max_tainted_share=settings.max_tainted_share,
     )
 
 
@@ -45,5 +48,6 @@ def decision(settings: Settings, data: BehaviorData) -> Decision:
         rules=lambda variant: rules(variants[variant]),
         measured=FromWarehouse(data.warehouse),
         release=answering(releases(settings, data.lake)),
+        tainting=FromTaints(taints(settings, data.lake)),
         close_after_days=settings.behavior.close_after_days,
     )

@@ -11,6 +11,8 @@ from assets.behavior.dataset import assets as dataset
 from assets.behavior.dataset.pipeline import Datasets
 from assets.behavior.marts import assets as marts
 from assets.behavior.pipeline import BehaviorData
+from assets.behavior.taint import assets as tainting
+from assets.behavior.taint.checks import key as standing
 from assets.decision import assets as deciding
 from assets.decision.pipeline import Decision
 from assets.decision.spending import assets as spending
@@ -23,6 +25,7 @@ from orchestration import (
     assembly_dataset,
     assembly_decision,
     assembly_serving,
+    assembly_taint,
     jobs,
     partitions,
     schedules,
@@ -32,6 +35,8 @@ from orchestration.config import load
 from orchestration.decision_sensors import behavior_shifted, evidence_due
 from orchestration.landing_sensor import interactions_landed
 from orchestration.settings import Settings
+
+TAINTED = {"dataset": dataset.DATASET, "release": serving.RELEASE}  # what the check of taint is on
 
 
 def build(
@@ -51,13 +56,21 @@ def build(
         "decision": decision or assembly_decision.decision(settings, data),
         "datasets": datasets or assembly_dataset.datasets(settings, data),
         "releases": assembly_serving.releases(settings, data.lake),
+        "taints": assembly_taint.taints(settings, data.lake),
         "dbt": assembly_behavior.dbt(),
     }
+    taint, stands = _taint(settings)
     sync, reconcile = jobs.sync(), jobs.reconcile()
     ingest, rebuild, report = jobs.ingest(), jobs.rebuild(), jobs.report(marts.report_keys(built))
-    decide, finetune, books, release = jobs.decide(), jobs.finetune(), jobs.books(), jobs.release()
+    decide, finetune, books, release = (
+        jobs.decide([*map(standing, TAINTED.values())]),
+        jobs.finetune(),
+        jobs.books(),
+        jobs.release(),
+    )
     return dg.Definitions(
-        assets=[*fast, *logs, *built, *_decision(settings), *_dataset(settings), *_serving(settings)],
+        assets=[*fast, *logs, *built, *_decision(settings), *_dataset(settings), *_serving(settings), *taint],
+        asset_checks=stands,
         jobs=[sync, reconcile, ingest, rebuild, report, decide, finetune, books, release, jobs.maintain],
         sensors=[
             sensors.content_changed(settings, sync),
@@ -101,6 +114,13 @@ def _dataset(settings: Settings) -> Sequence[Any]:
 def _serving(settings: Settings) -> Sequence[Any]:
     policy = serving.Policy(retries=settings.automation.retries, retry_seconds=settings.automation.retry_seconds)
     return serving.build(partitions.variants(settings), policy)
+
+
+def _taint(settings: Settings) -> tuple[Sequence[Any], Sequence[Any]]:
+    """The asset, and the check on what it is about."""
+    automation = settings.automation
+    policy = tainting.Policy(assembly_taint.limits(settings), automation.retries, automation.retry_seconds)
+    return tainting.build(partitions.variants(settings), policy, TAINTED)
 
 
 def _slow(settings: Settings, project: marts.Project) -> tuple[Sequence[Any], Sequence[Any]]:

@@ -7,6 +7,7 @@ import dagster as dg
 
 from assets.behavior.assets import GROUP as BEHAVIOR
 from assets.behavior.assets import LANDING
+from assets.behavior.taint.assets import TAINT
 from assets.decision.assets import EVIDENCE, FINETUNE, VERDICT
 from assets.decision.pipeline import Decision
 from assets.decision.spending.assets import LEDGER
@@ -76,12 +77,13 @@ def report(keys: Sequence[dg.AssetKey]) -> Any:
     )
 
 
-def decide() -> Any:
-    """Evidence and verdict of a variant: seconds, and no money."""
+def decide(stands: Sequence[dg.AssetCheckKey] = ()) -> Any:
+    """Evidence, verdict and taint of a variant: seconds, and no money."""
     return dg.define_asset_job(
         "decide",
-        dg.AssetSelection.assets(EVIDENCE, VERDICT),
-        description="Reads the evidence of a variant and draws the verdict. Starts nothing. With the run tag "
+        dg.AssetSelection.assets(EVIDENCE, VERDICT, TAINT) | dg.AssetSelection.checks(*stands),
+        description="Reads the evidence of a variant and draws the verdict; looks which rows of datasets and adapters "
+        "still stand. Starts nothing. With the run tag "
         "twohands/approve=yes (or no) it records your answer to the newest verdict first.",
         executor_def=dg.in_process_executor,
         tags={"twohands/hand": "decision"},

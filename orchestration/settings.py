@@ -113,13 +113,14 @@ class ChecksSettings(_Table):
 
 
 class AutomationSettings(_Table):
-    """[automation]: when the fast hand moves by itself."""
+    """[automation]: when the fast hand moves by itself. `finetune` is of a schedule that is off."""
 
     settle_seconds: Annotated[float, Field(ge=0, le=3_600)] = 0.5
     sensor_seconds: Annotated[int, Field(ge=1, le=3_600)] = 1
     reconcile: str = "0 3 * * *"
     housekeeping: str = "30 4 * * *"
     ledger: str = "0 6 * * *"
+    finetune: str = "0 4 * * 0"
     timezone: str = "UTC"
     retries: Annotated[int, Field(ge=0, le=20)] = 3
     retry_seconds: Annotated[float, Field(ge=0)] = 5
@@ -133,7 +134,7 @@ class AutomationSettings(_Table):
             raise ValueError("Expected a name of the IANA time zone database, as in Europe/Amsterdam") from error
         return value
 
-    @field_validator("reconcile", "housekeeping", "ledger")
+    @field_validator("reconcile", "housekeeping", "ledger", "finetune")
     @classmethod
     def _five_fields(cls, value: str) -> str:
         return _cron(value)
@@ -226,6 +227,7 @@ class DecisionSettings(_Table):
     finetune_hours: Annotated[float, Field(gt=0)] = 1
     value_per_failure: Annotated[float, Field(ge=0)] = 0.5
     payback_days: Annotated[int, Field(ge=1)] = 90
+    max_tainted_share: Share = 0.05
     budget: BudgetSettings = Field(default_factory=BudgetSettings)
     require_approval: bool = False
 

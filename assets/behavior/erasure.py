@@ -29,6 +29,7 @@ from assets.behavior.frozen import FOLDER
 from assets.behavior.landing import holdings
 from assets.behavior.landing.holdings import Held
 from assets.behavior.landing.tick import MANUAL
+from assets.behavior.taint.looking import FOLDER as TAINT
 from assets.errors import Final
 from assets.ports import Lake, Progress
 
@@ -106,6 +107,7 @@ def erase(data: BehaviorData, chosen: Plan, progress: Progress | None = None, no
     datasets: dict[str, int] = {}
     for variant in sorted({name.split("/")[2] for name in data.lake.names(store.FOLDER)}):
         datasets |= store.forget(data.lake, variant, chosen.ids)
+        data.lake.remove(data.lake.names(f"{TAINT}/{variant}"))  # so that verdicts look again
     held_out = 0
     for variant in records.variants(data.lake):
         records.forget(

@@ -124,10 +124,14 @@ class Finetunes:
 
     def _claim(self, variant: str, cause: str, day: str, request: str, *, resumed: bool) -> Claim:
         entry = self._ledger.get(cause)
-        changed = entry.data.get("evidence", {}).get("changed") if entry else None
+        evidence = entry.data.get("evidence", {}) if entry else {}
         contract = self._store.contract(variant)
         last = date.fromisoformat(day)
-        first = date.fromisoformat(changed) if changed else (contract.first_day if contract else last)
+        first = contract.first_day if contract else last
+        if evidence.get("fired") and evidence.get("changed"):
+            first = date.fromisoformat(evidence["changed"])
+        elif (evidence.get("tainted") or {}).get("first_day"):  # what the tainted adapter was made of, and since
+            first = min(first, date.fromisoformat(evidence["tainted"]["first_day"]))
         return Claim(request, cause, variant, min(first, last), last, resumed)
 
     def verdict(self, variant: str) -> tuple[str, Decided] | None:

@@ -15,6 +15,7 @@ from assets.decision.counts import DailyCounts
 from assets.decision.ledger import Approval, Entry, Finished, Kind, Request, Spend
 from assets.decision.policy import Deploy, Situation
 from assets.decision.store import Record
+from assets.decision.tainted import Tainted, answered
 from assets.ports import Ledger
 
 RECENT, TRAFFIC = 14, 28  # days: of knowledge failures, of traffic
@@ -102,6 +103,18 @@ def _on_probation(start: Situation, record: Record) -> Situation:
         shares=record.shares,
         deploy=deploy,
     )
+
+
+def with_taint(now: Situation, tainted: Tainted, entries: Sequence[Entry], limit: float) -> Situation:
+    """The situation with what the released adapter was trained on, and a person's answer to that.
+
+    Such an adapter asks while the reference is being learnt, too: then the last fine-tune counts already.
+    """
+    found = replace(now, tainted=answered(tainted, entries, limit))
+    if not now.learning or not found.tainted.asks(limit):
+        return found
+    last = _last_finetune(entries)
+    return replace(found, pending=last.pending, failed=last.failed, last_finetune=last.day, last_released=last.released)
 
 
 def month_spend(ledger: Ledger, today: date) -> tuple[float, float]:

@@ -32,11 +32,12 @@ from assets.decision.acting import Claim, Finetunes, locked
 from assets.decision.baselines import Contract
 from assets.decision.config import ShiftConfig
 from assets.decision.counts import EMPTY, BadCounts, DailyCounts, from_table
-from assets.decision.judging import Measured, month_spend, situation
+from assets.decision.judging import Measured, month_spend, situation, with_taint
 from assets.decision.ledger import Decided, Entry, Kind, Override, Retraction
-from assets.decision.policy import Action, Rules, Verdict, decide
+from assets.decision.policy import Action, Rules, Situation, Verdict, decide
 from assets.decision.reading import Watch, day_after, read, same_watch
 from assets.decision.store import Record, Store
+from assets.decision.tainted import Tainting, Untainted
 from assets.errors import EngineBusy
 from assets.fingerprints import digest
 from assets.ports import Lake, Ledger
@@ -83,7 +84,8 @@ class Decision:
     """All that is decided, over injected engines.
 
     `config` and `rules` give a variant's settings, `measured` what the warehouse says of it (judging.Measured),
-    `release` what answers now, `today` the clock's day (UTC).
+    `release` what answers now, `tainting` what it was trained on and does not stand any more, `today` the clock's day
+    (UTC).
     """
 
     def __init__(
@@ -96,6 +98,7 @@ class Decision:
         rules: Callable[[str], Rules],
         measured: Measured,
         release: Callable[[str], Release] = lambda _: Release(),
+        tainting: Tainting | None = None,
         close_after_days: int = 3,
         today: Callable[[], date] = lambda: datetime.now(UTC).date(),
     ) -> None:
@@ -103,6 +106,7 @@ class Decision:
         self.finetunes = Finetunes(lake, ledger, self.store)
         self.variants, self.config, self.rules = tuple(variants), config, rules
         self._measured, self._release, self._today, self._closing = measured, release, today, close_after_days
+        self._tainting = tainting or Untainted()
 
     # ------------------------------------------------------------------------------------------------ observing
 
@@ -146,6 +150,7 @@ class Decision:
                 self.config(variant).digest,
                 repr(self.rules(variant)),
                 repr(self._release(variant)),
+                self._tainting.stamp(variant),
                 *(e.id for e in self.ledger.entries(_ANSWERS, variant=variant)),
             ]
         )
@@ -233,6 +238,7 @@ class Decision:
         A verdict that asked for money, was not acted on and does not hold on the corrected history is retracted.
         """
         with locked(self.lake, variant):
+            tainted = self._tainting.of(variant)  # it notes what it saw, which the stamp is of
             stamp = self.stamp(variant)
             counts, rules, config = self.snapshot(variant), self.rules(variant), self.config(variant)
             record = self._observe(variant, counts)
@@ -240,9 +246,10 @@ class Decision:
             entries = self.ledger.entries(variant=variant)
             spent = month_spend(self.ledger, self._today())
             now = situation(variant, record, counts, contract, config, entries, self._measured, spent)
+            now = with_taint(now, tainted, entries, rules.max_tainted_share)
             verdict = decide(now, rules)
             fact = Decided(
-                evidence_key=record.key if record else f"none:{counts.last_day}:{now.learning}",
+                evidence_key=_key(record, now, rules),
                 action=str(verdict.action),
                 sentence=verdict.sentence,
                 reasons=tuple(f"{gate.name}: {gate.measured} ({gate.required})" for gate in verdict.reasons),
@@ -302,6 +309,13 @@ class Decision:
                 next_step="land logs, build their days (`twohands backfill --days A..B`), and run this again",
             )
         return self.finetunes.override(variant, counts.last_day, why, by, run)
+
+
+def _key(record: Record | None, now: Situation, rules: Rules) -> str:
+    """What a verdict was made from: the record, and rows that ask for a fine-tune without one."""
+    key = record.key if record else f"none:{now.day}:{now.learning}"
+    asks = now.tainted.asks(rules.max_tainted_share)
+    return f"{key}+{now.tainted.adapter}:{now.tainted.touched}" if asks else key
 
 
 def _of(table: pa.Table, variant: str) -> pa.Table:

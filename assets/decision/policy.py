@@ -1,9 +1,16 @@
-"""From evidence to a verdict. The policy can only suppress: it never starts what the sequential test has not shown.
+"""From evidence to a verdict. The policy can only suppress: by itself it never starts what the sequential test has not
+shown.
 
-The first row that fits decides. "may" is what a person's approval turns into `finetune`.
+The first row that fits decides. "may" is what a person's approval turns into `finetune`. "tainted" is: more than
+`max_tainted_share` of the rows that the released adapter was trained on were corrected, deleted or erased since, and
+no person said no to a fine-tune for that.
 
 contract  fired  what else holds                                                       action
 no        yes    a new release fails more than the former one's contract allows        rollback_suggested
+-         no     tainted, and the run of the last fine-tune failed                     blocked
+-         no     tainted, and a fine-tune was requested and has not ended              blocked
+-         no     tainted, and it would exceed the month's money or GPU hours           blocked
+-         no     tainted                                                               propose (may)
 no        no     the reference is still being learnt                                   wait
 yes       -      the run of the last fine-tune failed                                  blocked
 yes       no     knowledge failures have risen                                         fix_corpus
@@ -26,111 +33,13 @@ evidence cannot fire twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import date, timedelta
-from enum import StrEnum
-from typing import Any
+from collections.abc import Iterator
+from datetime import timedelta
 
 from assets.decision.config import LABELED_EVENTS
+from assets.decision.situation import Action, Deploy, Gate, Rules, Situation, Verdict
 
-
-class Action(StrEnum):
-    """What a verdict asks for."""
-
-    WAIT = "wait"
-    PROPOSE = "propose"
-    FINETUNE = "finetune"
-    ROLLBACK = "rollback_suggested"
-    FIX_CORPUS = "fix_corpus"
-    BLOCKED = "blocked"
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What the deployment decides. Money is in `currency`; `finetune_hours` is the GPU time that one is expected to
-    take, `value_per_failure` what one avoided failure is worth, `payback_days` how long it may take to pay off."""
-
-    min_examples: int = 200
-    cool_down_days: int = 7
-    require_approval: bool = False
-    currency: str = "EUR"
-    per_month: float = 500.0
-    per_gpu_hour: float = 4.0
-    gpu_hours_per_month: float | None = None
-    finetune_hours: float = 1.0
-    value_per_failure: float = 0.5
-    payback_days: int = 90
-
-    @property
-    def cost(self) -> float:
-        """What one fine-tune is expected to cost."""
-        return self.finetune_hours * self.per_gpu_hour
-
-
-@dataclass(frozen=True, slots=True)
-class Deploy:
-    """Another release began to answer."""
-
-    day: date
-    release: str
-    former: str
-
-
-@dataclass(frozen=True, slots=True)
-class Situation:
-    """All that a verdict is made of.
-
-    `evidence` is M of the newest day and `highest` the most that it was; `fired` the first day on which it reached the
-    threshold (of this restatement). `examples` are corrected ones since `changed`; `excess` is by how much the share
-    of failures among all interactions rose since then, `traffic` interactions a day. `knowledge` holds the rate of
-    knowledge failures in the reference and in the last 14 days, and how many standard errors apart they are.
-    """
-
-    day: date
-    learning: int = 0  # reference days that are still missing
-    reference_days: int = 28
-    evidence: float = 0.0
-    highest: float = 0.0
-    threshold: float = 7300.0
-    restatements: int = 0
-    fired: date | None = None
-    changed: date | None = None
-    shares: Mapping[str, float] = field(default_factory=dict)
-    labels_moved: bool = False
-    examples: int = 0
-    excess: float = 0.0
-    traffic: float = 0.0
-    knowledge: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    deploy: Deploy | None = None
-    pending: bool = False
-    failed: str = ""  # why the last fine-tune's run failed, if it did
-    last_finetune: date | None = None
-    last_released: bool = True
-    spent: float = 0.0
-    gpu_hours: float = 0.0
-    approval: str = ""  # "approved", "denied" or nothing
-
-
-@dataclass(frozen=True, slots=True)
-class Gate:
-    """One condition: what was measured, what was required, whether it holds."""
-
-    name: str
-    passed: bool
-    measured: str
-    required: str
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What to do, in one word and one sentence, with every gate's value, the evidence and what it would cost."""
-
-    action: Action
-    sentence: str
-    reasons: tuple[Gate, ...]
-    evidence: Mapping[str, Any]
-    cost: Mapping[str, float]
+__all__ = ["Action", "Deploy", "Gate", "Rules", "Situation", "Verdict", "decide", "gain", "knowledge_rose"]
 
 
 KNOWLEDGE_ERRORS, KNOWLEDGE_RISE = 3.0, 0.03  # a rise counts from here on: standard errors, and points
@@ -140,6 +49,8 @@ def decide(now: Situation, rules: Rules) -> Verdict:
     """The verdict of a situation, by the table above."""
     gates = tuple(_gates(now, rules))
     action, sentence = next(_rows(now, rules))
+    if now.tainted.erased and now.tainted.known() not in sentence:
+        sentence += f" The released adapter does not forget by itself: {now.tainted.known()}."
     evidence = {
         "M": now.evidence,
         "highest": now.highest,
@@ -148,6 +59,7 @@ def decide(now: Situation, rules: Rules) -> Verdict:
         "fired": now.fired.isoformat() if now.fired else None,
         "changed": now.changed.isoformat() if now.changed else None,
         "shares": dict(now.shares),
+        "tainted": now.tainted.facts() if now.tainted.adapter else None,
     }
     cost = {"finetune": rules.cost, "hours": rules.finetune_hours, "gain_a_day": gain(now, rules), "spent": now.spent}
     return Verdict(action, sentence, gates, evidence, cost)
@@ -178,15 +90,13 @@ def _rows(now: Situation, rules: Rules) -> Iterator[tuple[Action, str]]:
             Action.ROLLBACK,
             f"Release {now.deploy.release} fails more often than {now.deploy.former} did ({seen}): roll back first.",
         )
+    if not now.fired and now.tainted.asks(rules.max_tainted_share):
+        yield from _tainted(now, rules)
     if now.learning:
         days = now.reference_days - now.learning
         yield Action.WAIT, f"Learning what is usual: {days} of {now.reference_days} reference days are closed."
     if now.failed:
-        yield (
-            Action.BLOCKED,
-            f"The fine-tune of the evidence up to {now.last_finetune} failed ({now.failed}): run it again "
-            "(re-execute its run, or `twohands finetune`).",
-        )
+        yield Action.BLOCKED, _failed(now)
     if not now.fired and knowledge_rose(now):
         yield (
             Action.FIX_CORPUS,
@@ -206,6 +116,47 @@ def _rows(now: Situation, rules: Rules) -> Iterator[tuple[Action, str]]:
     )
 
 
+def _tainted(now: Situation, rules: Rules) -> Iterator[tuple[Action, str]]:
+    """The rows of an adapter whose rows do not stand any more: no evidence is needed, but a person is."""
+    said, money = now.tainted.sentence(), rules.currency
+    if now.failed:
+        yield Action.BLOCKED, _failed(now)
+    if now.pending:
+        yield Action.BLOCKED, f"{said}, and a fine-tune was requested and has not ended."
+    for exceeded, why in _budget(now, rules):
+        if exceeded:
+            yield Action.BLOCKED, f"{said}, {why}."
+    limit, cost = f"more than {rules.max_tainted_share:.1%}", f"about {rules.cost:.2f} {money}"
+    if now.tainted.answer == "approved":
+        yield Action.FINETUNE, f"{said}, {limit}, and a person approved: fine-tune without them, for {cost}."
+    released = "" if now.last_released else " The last fine-tune of this release was not released: find out why first."
+    yield (
+        Action.PROPOSE,
+        f"{said}, {limit}: approve a fine-tune without them, for {cost} (`twohands taint` shows which).{released}",
+    )
+
+
+def _failed(now: Situation) -> str:
+    return (
+        f"The fine-tune of the evidence up to {now.last_finetune} failed ({now.failed}): run it again "
+        "(re-execute its run, or `twohands finetune`)."
+    )
+
+
+def _budget(now: Situation, rules: Rules) -> Iterator[tuple[bool, str]]:
+    """Whether one more fine-tune would exceed the month's money or GPU hours, and the words for it."""
+    money, hours = rules.currency, rules.gpu_hours_per_month
+    yield (
+        now.spent + rules.cost > rules.per_month,
+        f"and {rules.cost:.2f} {money} more would exceed the month's budget ({now.spent:.2f} of "
+        f"{rules.per_month:.2f} {money} are spent)",
+    )
+    yield (
+        hours is not None and now.gpu_hours + rules.finetune_hours > hours,
+        f"and {rules.finetune_hours:g} more GPU hours would exceed the month's {hours} ({now.gpu_hours:.2f} are used)",
+    )
+
+
 def _suppressed(now: Situation, rules: Rules) -> Iterator[tuple[bool, Action, str]]:
     """What may stand against a fine-tune, in the table's order: (does it, what then, why)."""
     money = rules.currency
@@ -222,18 +173,8 @@ def _suppressed(now: Situation, rules: Rules) -> Iterator[tuple[bool, Action, st
         Action.WAIT,
         f"and {now.examples} of {rules.min_examples} corrected examples are there since then",
     )
-    yield (
-        now.spent + rules.cost > rules.per_month,
-        Action.BLOCKED,
-        f"and {rules.cost:.2f} {money} more would exceed the month's budget ({now.spent:.2f} of "
-        f"{rules.per_month:.2f} {money} are spent)",
-    )
-    hours = rules.gpu_hours_per_month
-    yield (
-        hours is not None and now.gpu_hours + rules.finetune_hours > hours,
-        Action.BLOCKED,
-        f"and {rules.finetune_hours:g} more GPU hours would exceed the month's {hours} ({now.gpu_hours:.2f} are used)",
-    )
+    for exceeded, why in _budget(now, rules):
+        yield exceeded, Action.BLOCKED, why
     yield now.approval == "denied", Action.BLOCKED, "and a person decided against a fine-tune"
     if now.approval == "approved":
         return
@@ -287,6 +228,15 @@ def _gates(now: Situation, rules: Rules) -> Iterator[Gate]:
     yield Gate(
         "knowledge", not knowledge_rose(now), f"{after:.1%}", f"about {before:.1%} of labelled answers, as usual"
     )
+    if now.tainted.adapter:
+        share = f"{now.tainted.share:.1%} of {now.tainted.rows:,} rows ({now.tainted.reasons})"
+        told = f"{share}, {now.tainted.answer}" if now.tainted.answer else share
+        yield Gate(
+            "still_stands",
+            now.tainted.share <= rules.max_tainted_share,
+            told,
+            f"<= {rules.max_tainted_share:.1%} of what the released adapter was trained on was touched since",
+        )
     if now.fired is None:
         return  # what stands against a fine-tune is looked at when there is something for it
     yield Gate(

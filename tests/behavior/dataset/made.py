@@ -109,6 +109,7 @@ def fill(lake, rows: Sequence[dict[str, Any]]) -> None:
                 **{name: one[name] for name in ("id", "occurred_at", "user_id", "prompt", "passages", "schema_ok")},
                 "received_at": one["occurred_at"],
                 "response": f"Prose that was corrected in {one['id']}." if one["verdict"] else one["completion"],
+                "corrected_response": one["completion"] if one["source"] == "correction" else None,
             }
             for one in these
         ]

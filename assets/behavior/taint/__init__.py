@@ -1,0 +1,1 @@
+"""Which datasets and adapters were made of interactions that do not stand any more."""
