@@ -29,11 +29,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from assets.behavior import forms, verdicts
+from assets.behavior.citations import without_citations
 from assets.behavior.comparison import Form
 from assets.behavior.refusals import is_refusal
 from assets.behavior.schemas import ATTRIBUTIONS
@@ -42,7 +43,7 @@ from assets.ports import Progress
 if TYPE_CHECKING:
     import pyarrow as pa
 
-VERSION = "1"
+VERSION = "2"  # 2: the number of a cited passage is no fact
 BATCH = 8_192  # interactions in memory as Python objects at once
 
 
@@ -146,10 +147,13 @@ def attribute(case: Case, corpus: Corpus, later: Corpus | None = None) -> Verdic
     )
     if not case.failed:
         found = verdicts.Finding(None, None, None, {})
-    elif after is None or after == case.response:
-        found = verdicts.without_correction(case, corpus, later or corpus)
     else:
-        found = verdicts.with_correction(case, after, form, corpus, later or corpus)
+        stated = replace(case, response=without_citations(case.response, len(case.passages)))
+        if after is None or after == case.response:
+            found = verdicts.without_correction(stated, corpus, later or corpus)
+        else:
+            bare = without_citations(after, len(case.passages))
+            found = verdicts.with_correction(stated, bare, form, corpus, later or corpus)
     return Verdict(
         found.verdict,
         found.kind,

@@ -84,6 +84,9 @@ BOTH = {"handbook/refunds.md": [NEW], "handbook/shipping.md": [SHIPPING]}
         ("By bank transfer.", "Within 14 days.", (show(NEW),), BOTH, ("behavior", "task")),
         ("It takes 14 days.", "Happy to help! It takes 14 days.", (show(NEW),), BOTH, ("behavior", "style")),
         ("It takes 14 days, you know.", "It takes 14 days.", (show(NEW),), BOTH, ("behavior", "style")),
+        # which passage it stands in is no fact of the answer
+        ("It takes 14 days.", "It takes 14 days. [1]", (show(NEW),), BOTH, ("behavior", "style")),
+        ("14 days [1].", '{"days": 14, "source": 2}', (show(SHIPPING), show(NEW)), BOTH, ("behavior", "format")),
         # nobody can tell
         ("It takes 14 days.", None, (show(NEW),), BOTH, ("unclear", None)),
         ("I don't know.", "No.", (show(NEW),), BOTH, ("unclear", None)),

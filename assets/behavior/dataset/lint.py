@@ -18,17 +18,13 @@ The answer's own are its facts that the question does not hold. What belongs to 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import lru_cache
 
 from assets.behavior import facts, forms
+from assets.behavior.citations import without_citations
 from assets.behavior.refusals import is_refusal
 
-_BRACKETS = re.compile(r"\[\s*(\d{1,2}(?:\s*[,;]\s*\d{1,2})*)\s*\]")
-_NAMED = re.compile(
-    r"(\b(?:sources?|passages?|citations?|evidence|refs?|references?)\b\W{0,4})(\d{1,2})\b", re.IGNORECASE
-)
 LISTED = 6
 _keys = lru_cache(maxsize=32_768)(facts.keys)  # of passages: rows of all topics come in turn, so that many are in use
 
@@ -58,18 +54,6 @@ def unsupported(
     if not strong and (facts.weight(stated, missing) <= max_unsupported * own or is_refusal(completion)):
         return []
     return [stated[key].surface for key in stated if key in (strong or missing)][:LISTED]
-
-
-def without_citations(text: str, passages: int) -> str:
-    """A text without the numbers of passages that it cites: [1], [1, 3], "source": 2. Other numbers stay."""
-
-    def in_brackets(match: re.Match[str]) -> str:
-        return "[]" if all(1 <= int(number) <= passages for number in re.findall(r"\d+", match[1])) else match[0]
-
-    def after_name(match: re.Match[str]) -> str:
-        return f'{match[1]}""' if 1 <= int(match[2]) <= passages else match[0]
-
-    return _NAMED.sub(after_name, _BRACKETS.sub(in_brackets, text))
 
 
 def _is_schema(form: str, fact: facts.Fact) -> bool:

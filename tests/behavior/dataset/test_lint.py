@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from assets.behavior.dataset.lint import unsupported, without_citations
+from assets.behavior.dataset.lint import unsupported
 
 LEAVE = "Leave > Carrying over\n\nUp to 5 unused days carry over into the next year. They lapse on 31 March."
 VANS = "Vans > Charging\n\nBring the van back with 40%. Ask Maaike Vellamoor for the key of `van_5`."
@@ -57,18 +57,3 @@ def test_lint_tolerates_other_words_up_to_its_share():
     answer = "Up to 5 unused days travel gladly over."
     assert unsupported("Can I?", answer, [LEAVE], [], 0.0)
     assert not unsupported("Can I?", answer, [LEAVE], [], 0.9)
-
-
-@pytest.mark.parametrize(
-    ("text", "passages", "expected"),
-    [
-        ("five [1] and six [2; 3]", 3, "five [] and six []"),
-        ("five [4]", 3, "five [4]"),
-        ("[2024]", 3, "[2024]"),
-        ('{"source": 2}', 3, '{"source": ""}'),
-        ("passage 3 of 3", 3, 'passage "" of 3'),
-        ("source 9", 3, "source 9"),
-    ],
-)
-def test_citations_are_no_facts_where_there_is_such_a_passage(text, passages, expected):
-    assert without_citations(text, passages) == expected
