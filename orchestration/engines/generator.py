@@ -1,0 +1,191 @@
+"""Answers by transformers and PEFT, in this process: the base is loaded once, adapters come and go by their folders.
+
+Greedy decoding in batches. Prompts of similar length share a batch (padded on the left); whoever has said the stop
+token leaves it at once, with its part of the cache, so that nobody waits for the longest answer. In fp32 the answers
+are those of one prompt at a time; in bf16 a batch may decide a tie between two tokens otherwise.
+
+torch and transformers are imported when the first prompt comes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from threading import RLock
+from typing import Any
+
+from assets.errors import EngineError, ModelError
+from assets.ports.generation import Chat, Generated
+from orchestration.engines.base_model import load_base
+from orchestration.engines.generator_steps import Row, decode
+
+KEPT = 4  # adapters that stay loaded; the least recently used one goes first
+WEIGHTS = "adapter_model.safetensors"
+
+
+class TransformersGenerator:
+    """A base folder that answers. Calls of several threads take turns.
+
+    `batch`: prompts at a time, halved where memory is short; `max_new_tokens`: of an answer; `device`: auto, cpu,
+    cuda, cuda:1; `dtype`: auto is fp32 on a CPU, bf16 elsewhere.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        batch: int = 32,
+        max_new_tokens: int = 256,
+        device: str = "auto",
+        dtype: str = "auto",
+        decode: Callable[..., None] = decode,
+    ) -> None:
+        self.folder = folder
+        self._batch, self._most, self._device, self._dtype = batch, max_new_tokens, device, dtype
+        self._decode, self._lock = decode, RLock()
+        self._base: tuple[Any, Any] | None = None  # the model (PEFT's, once there was an adapter) and its tokenizer
+        self._adapters: OrderedDict[Path, str] = OrderedDict()  # folder -> PEFT's name of it
+        self._loaded = 0
+
+    @property
+    def context(self) -> int:
+        """Tokens that base and tokenizer promise to read."""
+        model, tokenizer = self._open()
+        known = (getattr(model.config, "max_position_embeddings", None), tokenizer.model_max_length)
+        return min(int(size) for size in known if size)
+
+    def lengths(self, chats: Sequence[Chat]) -> list[int]:
+        """Tokens of each prompt."""
+        return [len(ids) for ids in self._tokens(chats)]
+
+    def generate(self, chats: Sequence[Chat], adapter: Path | None = None) -> list[Generated]:
+        """Answers in the order of the chats."""
+        with self._lock, self._attached(adapter) as model:
+            rows = [Row(ids, min(self._most, self.context - len(ids))) for ids in self._tokens(chats)]
+            fitting = sorted((row for row in rows if row.most > 0), key=lambda row: len(row.prompt))
+            start, size = 0, self._batch
+            while start < len(fitting):
+                some = fitting[start : start + size]
+                if self._answered(model, some):
+                    start += len(some)
+                else:
+                    size = max(len(some) // 2, 1)
+            return [self._generated(row) for row in rows]
+
+    def _answered(self, model: Any, rows: Sequence[Row]) -> bool:
+        """Answers some rows; False where they are too many for the memory."""
+        import torch
+
+        began = [row.restarted() for row in rows]
+        try:
+            self._decode(model, began, stops=self._stops(), pad=self._open()[1].pad_token_id, clock=time.perf_counter)
+        except (RuntimeError, MemoryError) as error:
+            if not _is_memory(error):
+                raise
+            torch.cuda.empty_cache()
+            if len(rows) == 1:
+                raise EngineError(
+                    f"there is not enough memory to answer one prompt of {len(rows[0].prompt)} tokens",
+                    expected="memory for the base, and for the cache of one prompt with its answer",
+                    next_step="free memory, choose a smaller base.model, or lower evaluation.max_new_tokens",
+                ) from error
+            return False
+        for row, made in zip(rows, began, strict=True):
+            row.said, row.seconds, row.ended = made.said, made.seconds, made.ended
+        return True
+
+    def _generated(self, row: Row) -> Generated:
+        if row.most <= 0:
+            problem = f"the prompt has {len(row.prompt)} tokens, and the base reads {self.context} with the answer"
+            return Generated("", ended=False, problem=problem)
+        text = self._open()[1].decode(row.said, skip_special_tokens=True).strip()
+        return Generated(text, row.seconds, len(row.said), row.ended)
+
+    def _tokens(self, chats: Sequence[Chat]) -> list[list[int]]:
+        tokenizer = self._open()[1]
+        texts = [
+            tokenizer.apply_chat_template([dict(one) for one in chat], tokenize=False, add_generation_prompt=True)
+            for chat in chats
+        ]
+        return tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
+
+    def _stops(self) -> frozenset[int]:
+        model, tokenizer = self._open()
+        said = model.generation_config.eos_token_id
+        listed = said if isinstance(said, list) else [said]
+        return frozenset(int(one) for one in (*listed, tokenizer.eos_token_id) if one is not None)
+
+    # ------------------------------------------------------------------------------------------------ base, adapters
+
+    def _open(self) -> tuple[Any, Any]:
+        with self._lock:
+            if self._base is None:
+                import torch
+
+                cuda = torch.cuda.is_available()
+                device = ("cuda" if cuda else "cpu") if self._device == "auto" else self._device
+                dtype = ("float32" if device == "cpu" else "bfloat16") if self._dtype == "auto" else self._dtype
+                model, tokenizer = load_base(self.folder, dtype=dtype, device=device)
+                self._base = model.eval(), tokenizer
+            return self._base
+
+    @contextmanager
+    def _attached(self, folder: Path | None) -> Iterator[Any]:
+        """The base with an adapter, or alone, for as long as the context lasts."""
+        model, _ = self._open()
+        if folder is None:
+            if not self._adapters:
+                yield model
+                return
+            with model.disable_adapter():
+                yield model
+            return
+        self._load(folder.resolve())
+        model, _ = self._open()
+        model.set_adapter(self._adapters[folder.resolve()])
+        self._adapters.move_to_end(folder.resolve())
+        yield model
+
+    def _load(self, folder: Path) -> None:
+        if folder in self._adapters:
+            return
+        if not (folder / WEIGHTS).is_file():
+            raise ModelError(
+                f"The adapter is not there: no {WEIGHTS} in {folder}",
+                expected="the folder of a published adapter",
+                next_step="restore it from a backup, or fine-tune again",
+            )
+        from peft import PeftModel
+        from safetensors import SafetensorError
+
+        model, tokenizer = self._open()
+        name = f"adapter_{self._loaded}"
+        self._loaded += 1
+        try:
+            if self._adapters:
+                model.load_adapter(str(folder), adapter_name=name, torch_device=str(model.device))
+            else:
+                device = str(model.device)
+                model = PeftModel.from_pretrained(model, str(folder), adapter_name=name, torch_device=device)
+                self._base = model.eval(), tokenizer
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+            self._base, self._adapters = None, OrderedDict()  # what was half attached goes with the base
+            raise ModelError(
+                f"the adapter in {folder} does not fit the base in {self.folder} ({error!s:.300})",
+                expected="an adapter that was trained on this base",
+                next_step="fine-tune again, or restore the base that it was made for",
+            ) from error
+        self._adapters[folder] = name
+        model.set_adapter(name)  # PEFT warns where the active one is deleted
+        while len(self._adapters) > KEPT:
+            _, oldest = self._adapters.popitem(last=False)
+            model.delete_adapter(oldest)
+
+
+def _is_memory(error: BaseException) -> bool:
+    """Whether torch ran out of memory: CUDA has an error of its own, a CPU's allocator just says so."""
+    said = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in said or "can't allocate memory" in said
