@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from assets.decision.policy import Action, Deploy, Rules, Situation, decide, gain, knowledge_rose
+from assets.decision.tainted import Tainted
 
 DAY = date(2026, 6, 30)
 RULES = Rules(gpu_hours_per_month=20)
@@ -103,6 +104,71 @@ UNFIRED = replace(NOTHING_AGAINST, fired=None, changed=None, highest=730.0)
 def test_decide_before_anything_fired(now, action, says):
     verdict = decide(now, RULES)
     assert (verdict.action, says in verdict.sentence) == (action, True), verdict.sentence
+
+
+TAINTED = Tainted("a1", 1_000, 70, 0, "60 corrected, 10 deleted", "2026-01-01")
+YES, NO = replace(TAINTED, answer="approved"), replace(TAINTED, answer="denied")
+# what stands against a fine-tune for tainted rows, in the order of the table: (what it says, the situation's part)
+AGAINST: list[tuple[str, dict[str, Any]]] = [
+    ("failed (out of memory): run it again", {"failed": "out of memory", "last_finetune": DAY}),
+    ("was requested and has not ended", {"pending": True}),
+    ("exceed the month's budget", {"spent": 496.5}),
+    ("1 more GPU hours would exceed", {"gpu_hours": 19.5}),
+]
+
+
+@pytest.mark.parametrize("start", [UNFIRED, LEARNING, replace(UNFIRED, knowledge=(0.0, 1.0, 99.0))])
+def test_decide_tainted_rows_propose_and_a_person_starts(start):
+    verdict = decide(replace(start, tainted=TAINTED), RULES)
+    assert verdict.action is Action.PROPOSE
+    assert verdict.sentence.startswith(
+        "7.0% of the 1,000 rows that the released adapter was trained on were corrected or deleted since (60 corrected"
+    )
+    assert "more than 5.0%: approve a fine-tune without them, for about 4.00 EUR" in verdict.sentence
+    [gate] = [gate for gate in verdict.reasons if gate.name == "still_stands"]
+    assert (gate.passed, gate.measured) == (False, "7.0% of 1,000 rows (60 corrected, 10 deleted)")
+    assert verdict.evidence["tainted"] == {**TAINTED.facts(), "share": 0.07}
+    approved = decide(replace(start, tainted=YES), RULES)
+    assert (approved.action, "a person approved" in approved.sentence) == (Action.FINETUNE, True)
+
+
+@pytest.mark.parametrize("start", [UNFIRED, LEARNING, replace(UNFIRED, knowledge=(0.08, 0.3, 9.0))])
+@pytest.mark.parametrize("tainted", [Tainted(), NO, replace(TAINTED, touched=50), replace(TAINTED, rows=0)])
+def test_decide_tainted_rows_below_the_limit_or_denied_change_no_verdict(start, tainted):
+    verdict, plain = decide(replace(start, tainted=tainted), RULES), decide(start, RULES)
+    assert (verdict.action, verdict.sentence) == (plain.action, plain.sentence)
+
+
+@pytest.mark.parametrize("first", range(len(AGAINST)))
+@pytest.mark.parametrize("tainted", [TAINTED, YES])
+@pytest.mark.parametrize("start", [UNFIRED, LEARNING])
+def test_decide_tainted_rows_wait_for_the_first_row_that_stands_against_them(start, tainted, first):
+    now = {key: value for _, part in AGAINST[first:] for key, value in part.items()}
+    verdict = decide(replace(start, tainted=tainted, **now), RULES)
+    assert (verdict.action, AGAINST[first][0] in verdict.sentence) == (Action.BLOCKED, True), verdict.sentence
+
+
+def test_decide_tainted_rows_leave_what_evidence_says():
+    assert decide(replace(NOTHING_AGAINST, tainted=TAINTED), RULES).action is Action.FINETUNE
+    assert decide(replace(NOTHING_AGAINST, tainted=YES, spent=499.0), RULES).action is Action.BLOCKED
+    probation = replace(LEARNING, fired=DAY, deploy=DEPLOY, tainted=TAINTED)
+    assert decide(probation, RULES).action is Action.ROLLBACK
+
+
+def test_decide_says_that_weights_know_the_erased_whatever_it_decides():
+    erased = replace(TAINTED, touched=72, erased=2, reasons="2 erased, 60 corrected, 10 deleted")
+    knows = "learned from 2 rows of people who asked to be forgotten"
+    for tainted, action in [(erased, Action.PROPOSE), (replace(erased, touched=2), Action.WAIT)]:
+        verdict = decide(replace(UNFIRED, tainted=tainted), RULES)
+        assert (verdict.action, verdict.sentence.count(knows)) == (action, 1), verdict.sentence
+    alone = replace(erased, rows=20, touched=2, reasons="2 erased")
+    assert "10.0% of the 20 rows that the released adapter was trained on were erased since" in alone.sentence()
+    assert knows in decide(replace(NOTHING_AGAINST, tainted=erased), RULES).sentence
+
+
+def test_decide_says_when_the_last_fine_tune_was_not_released():
+    verdict = decide(replace(UNFIRED, tainted=TAINTED, last_released=False, last_finetune=DAY), RULES)
+    assert (verdict.action, "was not released: find out why" in verdict.sentence) == (Action.PROPOSE, True)
 
 
 @pytest.mark.parametrize("approval", ["approved", "denied", ""])
