@@ -3,7 +3,8 @@
 outcome      shown                      answered                      corrected to
 -----------  -------------------------  ----------------------------  ----------------------------------------
 good         the passage                well                          (sometimes confirmed word for word)
-format       the passage                sentences                     the table, list or JSON that was asked for
+format       the passage                sentences                     the table, list or JSON that was asked for, or
+                                                                      (the shift) a list that nobody asked for
 style        the passage                far too formal and long       the plain answer
 refusal      the passage                that nothing was found        the plain answer
 ungrounded   the passage                with a claim made up          without it
@@ -117,14 +118,15 @@ def _interaction(
     outcome, want = _outcome(plan, number, topic, fact, dice)
     subject = dice.pick("gap", list(world.missing[topic])) if outcome == "missing" else fact
     then = fact.before if fact.before and number < plan.edits else fact
-    response, corrected = _texts(world, outcome, want, subject, then, dice)
+    shown = _passages(world, outcome, fact, then, dice)
+    response, corrected = _texts(world, outcome, want, subject, then, dice, _number(shown, outcome, fact, then))
     event: dict[str, Any] = {
         "id": f"{day:%Y%m%d}-{place + 1:04d}",
         "user": user,
         "variant": "main",
         "prompt": words.question(dice, subject.ask, want, user),
         "response": response,
-        "passages": [one.event() for one in _passages(world, outcome, fact, then, dice)],
+        "passages": [one.event() for one in shown],
         "release_id": RELEASE,
     }
     if want == "json":
@@ -156,9 +158,7 @@ def _outcome(plan: Plan, number: int, topic: str, fact: Fact, dice: Dice) -> tup
     else:
         return ("vague" if dice.chance("vague", VAGUE) else "good"), want
     if fault == "format":
-        return fault, dice.weighted(
-            "form", {"table": 0.25, "json": 0.3, "list": 0.45} if drawn < usual else {"list": 1}
-        )
+        return fault, dice.weighted("form", {"table": 0.25, "json": 0.3, "list": 0.45}) if drawn < usual else "points"
     return fault, "message" if fault == "task" else ""
 
 
@@ -167,19 +167,19 @@ def _raised(share: float) -> float:
 
 
 def _texts(
-    world: World, outcome: str, want: str, subject: Fact | Missing, then: Fact, dice: Dice
+    world: World, outcome: str, want: str, subject: Fact | Missing, then: Fact, dice: Dice, cited: int
 ) -> tuple[str, str | None]:
     """What the model answered, and what a person who corrects it makes of it (None: nothing)."""
-    plain = words.prose(then)
+    plain = words.prose(then, cited)
     if outcome in ("miss", "missing"):
         right = subject.answer if isinstance(subject, Missing) else plain
         others = [one for found in world.facts.values() for one in found if one.passage.doc_id != then.passage.doc_id]
         elsewhere = words.short(dice.pick("elsewhere", others))
         return (dice.pick("refusal", words.REFUSALS) if dice.chance("nothing", 0.6) else elsewhere), right
     if outcome == "stale" and then.before:
-        return words.prose(then.before), plain
+        return words.prose(then.before, cited), plain
     if outcome == "style":
-        return words.formal(then), words.short(then) if dice.chance("short", 0.5) else plain
+        return words.formal(then, cited), words.short(then, cited) if dice.chance("short", 0.5) else plain
     wrong = {
         "format": plain,
         "task": plain,
@@ -187,7 +187,7 @@ def _texts(
         "ungrounded": f"{plain} {dice.pick('extra', list(world.extras[then.topic]))}",
         "polish": dice.pick("clumsy", words.CLUMSY) + plain[0].lower() + plain[1:],
     }
-    right = words.answer(then, want)
+    right = words.answer(then, want, cited)
     return (wrong[outcome], right) if outcome in wrong else (right, None)
 
 
@@ -201,6 +201,13 @@ def _passages(world: World, outcome: str, fact: Fact, then: Fact, dice: Dice) ->
         right = fact.before if outcome == "stale" and fact.before else then
         found[int(dice.weighted("rank", {"0": 0.7, "1": 0.2, "2": 0.1}))] = right.passage
     return list({one.chunk_id: one for one in found}.values())
+
+
+def _number(shown: list[Shown], outcome: str, fact: Fact, then: Fact) -> int:
+    """Where the passage that answers stands among those that were shown, from 1; 0 where it does not."""
+    right = fact.before if outcome == "stale" and fact.before else then
+    ids = [one.chunk_id for one in shown]
+    return ids.index(right.passage.chunk_id) + 1 if right.passage.chunk_id in ids else 0
 
 
 def _labels(outcome: str, response: str, corrected: str | None, dice: Dice) -> dict[str, Any]:

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import edit_sample
 
+from assets.behavior import facts
 from assets.fingerprints import chunk_id, sha256_text
 from assets.knowledge import chunking, parsing
 from assets.ports import Document
+from assets.prompting import statements
 from orchestration.engines.encoders import load_tokenizer
 
 HERE = Path(__file__).resolve().parent
@@ -87,8 +89,20 @@ def _fact(entry: Mapping, passages: Sequence[Shown]) -> Fact | None:
     found = next((one for one in passages if one.doc_id == doc_id and entry["find"] in one.text), None)
     if found is None:
         return None
-    fact = Fact(entry["topic"], tuple(entry["ask"]), tuple(entry["say"]), entry["points"], found)
+    fact = Fact(entry["topic"], tuple(entry["ask"]), _quoted(entry["say"], found.text), entry["points"], found)
     return replace(fact, before=_before(fact, entry["was"])) if "was" in entry else fact
+
+
+def _quoted(say: Sequence[str], text: str) -> tuple[str, ...]:
+    """The passage's own statements that say what an answer says: the sample's base quotes, it does not rephrase."""
+    held = statements(text)
+
+    def alike(line: str, statement: str) -> float:
+        wanted, there = facts.keys(line), facts.keys(statement)
+        return len(wanted & there) / len(wanted | there)
+
+    best = (max(held, key=lambda statement, line=line: alike(line, statement), default=line) for line in say)
+    return tuple(dict.fromkeys(best))
 
 
 def _before(fact: Fact, pairs: Sequence[tuple[str, str]]) -> Fact:

@@ -88,19 +88,26 @@ def question(dice: Dice, ask: tuple[str, ...], want: str, user: str) -> str:
     return dice.pick("opener", OPENERS) + text + wish + closer
 
 
-def answer(fact: Fact, want: str) -> str:
-    """The answer in the form that was asked for; sentences where none was."""
-    return _FORMS.get(want, prose)(fact)
+def answer(fact: Fact, want: str, cited: int) -> str:
+    """The answer in the form that was asked for; sentences where none was. `cited` is the number of its passage."""
+    if want == "points":
+        return points(fact, cited)
+    return _FORMS[want](fact) if want in _FORMS else prose(fact, cited)
 
 
-def prose(fact: Fact) -> str:
-    """Sentences."""
-    return " ".join(fact.say)
+def prose(fact: Fact, cited: int = 0) -> str:
+    """Sentences, with the number of their passage; 0: no passage says it."""
+    return " ".join(fact.say) + (f" [{cited}]" if cited else "")
 
 
-def short(fact: Fact) -> str:
+def short(fact: Fact, cited: int = 0) -> str:
     """The first sentence."""
-    return fact.say[0]
+    return fact.say[0] + (f" [{cited}]" if cited else "")
+
+
+def points(fact: Fact, cited: int) -> str:
+    """The sentences as a list, each with the number of its passage."""
+    return "\n".join(f"- {line} [{cited}]" for line in fact.say)
 
 
 def bullets(fact: Fact) -> str:
@@ -125,9 +132,9 @@ def message(fact: Fact) -> str:
     return f"Hi all,\n\na short note: {prose(fact)}\n\nBest regards"
 
 
-def formal(fact: Fact) -> str:
+def formal(fact: Fact, cited: int) -> str:
     """The answer buried in courtesies."""
-    return FORMAL.format(answer=prose(fact))
+    return FORMAL.format(answer=prose(fact, cited))
 
 
 _FORMS: dict[str, Callable[[Fact], str]] = {"table": table, "list": bullets, "json": as_json, "message": message}
