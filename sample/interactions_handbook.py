@@ -101,8 +101,8 @@ def _quoted(say: Sequence[str], text: str) -> tuple[str, ...]:
         wanted, there = facts.keys(line), facts.keys(statement)
         return len(wanted & there) / len(wanted | there)
 
-    best = (max(held, key=lambda statement, line=line: alike(line, statement), default=line) for line in say)
-    return tuple(dict.fromkeys(best))
+    best = dict.fromkeys(max(held, key=lambda one, line=line: alike(line, one), default=line) for line in say)
+    return tuple(one for one in best if not any(one != other and one in other for other in best))
 
 
 def _before(fact: Fact, pairs: Sequence[tuple[str, str]]) -> Fact:
