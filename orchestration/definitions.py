@@ -7,6 +7,8 @@ from typing import Any
 import dagster as dg
 
 from assets.behavior import assets as behavior
+from assets.behavior.adapter import assets as adapter
+from assets.behavior.adapter.pipeline import Fitting
 from assets.behavior.dataset import assets as dataset
 from assets.behavior.dataset.pipeline import Datasets
 from assets.behavior.marts import assets as marts
@@ -21,6 +23,7 @@ from assets.knowledge.pipeline import FastHand
 from assets.serving import assets as serving
 from orchestration import (
     assembly,
+    assembly_adapter,
     assembly_behavior,
     assembly_dataset,
     assembly_decision,
@@ -46,6 +49,7 @@ def build(
     project: marts.Project | None = None,
     decision: Decision | None = None,
     datasets: Datasets | None = None,
+    adapters: Fitting | None = None,
 ) -> dg.Definitions:
     """All definitions for these settings; what else is given stands in for what is configured."""
     fast, logs, built = _fast(settings), *_slow(settings, project or assembly_behavior.project(settings))
@@ -55,6 +59,7 @@ def build(
         "behavior_data": data,
         "decision": decision or assembly_decision.decision(settings, data),
         "datasets": datasets or assembly_dataset.datasets(settings, data),
+        "adapters": adapters or assembly_adapter.fitting(settings, data.lake),
         "releases": assembly_serving.releases(settings, data.lake),
         "taints": assembly_taint.taints(settings, data.lake),
         "dbt": assembly_behavior.dbt(),
@@ -78,7 +83,7 @@ def build(
             evidence_due(settings, decide),
             behavior_shifted(settings, finetune),
         ],
-        schedules=schedules.build(settings, reconcile, rebuild, books),
+        schedules=schedules.build(settings, reconcile, rebuild, books, finetune),
         resources=resources,
         executor=dg.in_process_executor,
     )
@@ -107,8 +112,11 @@ def _decision(settings: Settings) -> Sequence[Any]:
 
 
 def _dataset(settings: Settings) -> Sequence[Any]:
+    """The dataset, and the adapter that is made of it."""
     policy = dataset.Policy(retries=settings.automation.retries, retry_seconds=settings.automation.retry_seconds)
-    return dataset.build(partitions.variants(settings), policy)
+    training = adapter.Policy(retries=settings.automation.retries, retry_seconds=settings.automation.retry_seconds)
+    variants = partitions.variants(settings)
+    return [*dataset.build(variants, policy), *adapter.build(variants, training)]
 
 
 def _serving(settings: Settings) -> Sequence[Any]:

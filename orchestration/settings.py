@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from assets.knowledge.pipeline import SliceSpec
+from orchestration.settings_adapter import AdapterSettings, BaseModelSettings
 from orchestration.settings_dataset import DatasetSettings
 from orchestration.settings_evaluation import EvaluationSettings
 
@@ -140,14 +141,6 @@ class AutomationSettings(_Table):
         return _cron(value)
 
 
-class BaseModelSettings(_Table):
-    """[base]: the language model, and what it is shown: sentences of evidence, or whole passages. Of the slow hand."""
-
-    model: Annotated[str, Field(min_length=1)] = "models/tiny-reader"
-    revision: str | None = None
-    template: Literal["evidence", "passages"] = "evidence"
-
-
 class BehaviorSettings(_Table):
     """[behavior]: interactions. `landing` is a folder or an fsspec URL; days before `first_day` are refused.
 
@@ -249,6 +242,7 @@ class Settings(_Table):
     warehouse: WarehouseSettings = Field(default_factory=WarehouseSettings)
     decision: DecisionSettings = Field(default_factory=DecisionSettings)
     dataset: DatasetSettings = Field(default_factory=DatasetSettings)
+    adapter: AdapterSettings = Field(default_factory=AdapterSettings)
     evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings)
     root: Path = Path()
     home: Path = Path()

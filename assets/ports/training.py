@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from assets.errors import Final, Retryable
 
-Chat = Sequence[Mapping[str, str]]  # messages: role, content
+Chat = Sequence[Mapping[str, Any]]  # messages: role, content
 
 
 class OutOfMemory(Final):

@@ -1,0 +1,72 @@
+"""What a person sees of an adapter in the UI."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from assets.behavior.adapter.store import Adapter
+from assets.rendering import Metadata, legend, picture, table
+
+SMOOTH = 0.9  # of the thin line's running mean
+
+
+def metadata(adapter: Adapter, *, found: bool) -> Metadata:
+    """Its identity, how it learned, and what it took."""
+    said = adapter.metrics
+    names = ("rows", "validation_rows", "pairs", "steps", "best_step", "loss", "tokens", "answer_tokens", "seconds")
+    names += ("tokens_per_second", "energy_wh", "cost")
+    shown: Metadata = {
+        "adapter": adapter.id,
+        "number": adapter.number,
+        "trained": "no: it was there already" if found else "yes",
+        "dataset": adapter.dataset,
+        "base": adapter.base,
+        "prompts": adapter.template,
+        "request": adapter.request or "-",
+        **{name: said[name] for name in names if said.get(name) is not None},
+        "currency": str(said.get("currency", "")),
+        "device": str(said.get("device_kind", "")),
+        "energy_from": "measured watts" if said.get("watts_measured") else f"assumed {said.get('watts', 0)} W",
+        "stopped_early": str(bool(said.get("stopped_early"))),
+        "resumed_at": int(said.get("resumed_at", 0)),
+        "config": table(("setting", "value"), [(k, json.dumps(v)) for k, v in sorted(adapter.recipe.items())], 40),
+        "versions": table(("library", "version"), sorted(adapter.versions.items())),
+    }
+    if said.get("validation_loss") is not None:
+        shown["validation_loss"] = float(said["validation_loss"])
+    if said.get("losses"):
+        shown["losses"] = losses(adapter)
+        shown["curve"] = picture("loss of an answer's token", lambda axes: draw(adapter, axes))
+    return shown
+
+
+def losses(adapter: Adapter) -> Any:
+    """The loss where held-out rows were looked at, and of the rows before it."""
+    curve = {int(step): loss for step, loss in adapter.metrics["losses"]}
+    seen = adapter.metrics.get("validation") or [[step, None] for step in list(curve)[-1:]]
+    rows = []
+    for step, held in seen:
+        before = [loss for at, loss in curve.items() if at <= step][-20:]
+        mean = sum(before) / len(before) if before else float("nan")
+        kept = "kept" if step == adapter.metrics.get("best_step") else ""
+        rows.append((str(step), f"{mean:.4f}", "-" if held is None else f"{held:.4f}", kept))
+    return table(("update", "train (last 20)", "held-out rows", ""), rows)
+
+
+def draw(adapter: Adapter, axes: Any) -> None:
+    """Every update, their running mean, and held-out rows."""
+    steps, values = zip(*adapter.metrics["losses"], strict=True)
+    mean, smooth = [], values[0]
+    for value in values:
+        smooth = SMOOTH * smooth + (1 - SMOOTH) * value
+        mean.append(smooth)
+    axes.plot(steps, values, color="0.8", linewidth=0.7, label="train")
+    axes.plot(steps, mean, color="tab:blue", linewidth=1.2, label="train, smoothed")
+    held = adapter.metrics.get("validation")
+    if held:
+        axes.plot(*zip(*held, strict=True), color="tab:orange", marker="o", markersize=3, label="held out")
+        axes.axvline(adapter.metrics["best_step"], color="tab:green", linewidth=0.8, linestyle=":", label="kept")
+    axes.set_xlabel("update", fontsize=7)
+    axes.tick_params(labelsize=6)
+    legend(axes)
