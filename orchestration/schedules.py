@@ -8,12 +8,18 @@ from typing import Any
 
 import dagster as dg
 
+from assets.decision.pipeline import Decision
+from orchestration.decision_sensors import note_ended
 from orchestration.jobs import maintain
+from orchestration.landing_sensor import UNDER_WAY
 from orchestration.settings import Settings
 
+WHY = "the schedule"  # what the ledger says of a fine-tune that no verdict asked for
 
-def build(settings: Settings, reconcile: Any, rebuild: Any, books: Any) -> list[dg.ScheduleDefinition]:
-    """The nightly reconciliation of every slice, the housekeeping after it, the closing of a day, and the ledger."""
+
+def build(settings: Settings, reconcile: Any, rebuild: Any, books: Any, finetune: Any) -> list[dg.ScheduleDefinition]:
+    """The nightly reconciliation of every slice, the housekeeping after it, the closing of a day, and the ledger; and
+    fine-tunes by the clock, which is off."""
     automation = settings.automation
     names = [spec.name for spec in settings.slices()]
 
@@ -62,4 +68,36 @@ def build(settings: Settings, reconcile: Any, rebuild: Any, books: Any) -> list[
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description="Adds up what was spent: this month against its budget, fine-tunes against a weekly schedule.",
     )
-    return [nightly, housekeeping, close_day, daily_ledger]
+    return [nightly, housekeeping, close_day, daily_ledger, _finetune(settings, finetune)]
+
+
+def _finetune(settings: Settings, finetune: Any) -> dg.ScheduleDefinition:
+    """Off by default: it spends money on no evidence. What it asks for is a person's override, and recorded as one."""
+    config = {"ops": {"behavior__frozen_candidates": {"config": {"force": True, "why": WHY}}}}
+
+    @dg.schedule(
+        name="scheduled_finetune",
+        job=finetune,
+        cron_schedule=settings.automation.finetune,
+        execution_timezone=settings.automation.timezone,
+        default_status=dg.DefaultScheduleStatus.STOPPED,
+        description="Off unless you turn it on: a fine-tune of every variant by the clock, whatever the evidence says, "
+        "beside those that verdicts ask for. The ledger has each as an override. The gate still decides what answers.",
+        required_resource_keys={"decision"},
+    )
+    def scheduled(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
+        decision: Decision = context.resources.decision
+        moment = context.scheduled_execution_time.isoformat()
+        requests, busy = [], []
+        for variant in decision.variants:
+            note_ended(decision, context.instance, variant)
+            tags = {"dagster/partition": variant}
+            runs = dg.RunsFilter(job_name="finetune", tags=tags, statuses=UNDER_WAY)
+            if decision.finetunes.under_way(variant) or context.instance.get_runs(runs, limit=1):
+                busy.append(variant)
+            else:
+                key = f"scheduled:{variant}:{moment}"
+                requests.append(dg.RunRequest(run_key=key, partition_key=variant, run_config=config))
+        return requests or dg.SkipReason(f"a fine-tune is under way: {', '.join(busy)}")
+
+    return scheduled

@@ -100,6 +100,11 @@ class Finetunes:
         mine = str(newest.data["run_key"]).startswith(run_prefix) and not ends
         return str(newest.data["cause"]) if mine or self._failed(variant, newest.id) else None
 
+    def under_way(self, variant: str) -> bool:
+        """Whether the newest claim has not ended."""
+        claims = self._ledger.entries([Kind.REQUEST], variant=variant)
+        return bool(claims) and not self._ends(variant, claims[-1].id)
+
     def _ends(self, variant: str, request: str) -> list[Finished]:
         entries = self._ledger.entries([Kind.FINISHED], variant=variant)
         return [end for end in map(Finished.of, entries) if end.request == request]

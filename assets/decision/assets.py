@@ -193,12 +193,18 @@ def _claimed(context: dg.AssetExecutionContext, config: FinetuneConfig, decision
     if config.force:
         if not config.why.strip():
             raise ConfigError("force without why", expected="a reason, which the ledger keeps", next_step="set `why`")
-        return decision.force(variant, config.why, "the Dagster UI", run)
+        return decision.force(variant, config.why, _by(context), run)
     cause = context.run.tags.get(VERDICT_TAG)
     if cause is None:
         due = decision.finetunes.due(variant)
         cause = due[0] if due else "(none)"
-    return decision.finetunes.begin(variant, cause, run, context.run.tags.get("dagster/sensor_name", "the Dagster UI"))
+    return decision.finetunes.begin(variant, cause, run, _by(context))
+
+
+def _by(context: dg.AssetExecutionContext) -> str:
+    """Who asked for the run: a schedule or a sensor by its name, or a person."""
+    tags = context.run.tags
+    return tags.get("dagster/schedule_name") or tags.get("dagster/sensor_name") or "the Dagster UI"
 
 
 def freeze(decision: Decision, data: BehaviorData, claim: Claim, run: str) -> frozen.Frozen:
