@@ -1,0 +1,78 @@
+"""A checkpoint counts when it is whole; a training is one run's."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from assets.ports.training import Superseded
+from orchestration.engines import training_checkpoints as checkpoints
+
+
+def made(root: Path, number: int, state=None) -> Path:
+    folder = root / f"checkpoint-{number}"
+    (folder / "inner").mkdir(parents=True)
+    (folder / "weights").write_bytes(b"w" * number)
+    (folder / "inner" / "more").write_text("more")
+    checkpoints.seal(folder, state or {"at": number})
+    return folder
+
+
+def test_newest_whole_checkpoint_is_found_by_its_number(tmp_path):
+    for number in (9, 100, 20):
+        made(tmp_path, number)
+    assert checkpoints.newest(tmp_path) == (tmp_path / "checkpoint-100", {"at": 100})
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def cut(folder: Path) -> None:
+    (folder / "weights").write_bytes(b"w")
+
+
+def lost(folder: Path) -> None:
+    (folder / "weights").unlink()
+
+
+def added(folder: Path) -> None:
+    (folder / "half").write_text("")
+
+
+def unmarked(folder: Path) -> None:
+    (folder / checkpoints.MARK).unlink()
+
+
+def torn(folder: Path) -> None:
+    (folder / checkpoints.MARK).write_text('{"files": {')
+
+
+@pytest.mark.parametrize("damage", [cut, lost, added, unmarked, torn])
+def test_one_that_is_not_whole_is_removed_and_the_one_before_is_taken(tmp_path, damage):
+    before, after = made(tmp_path, 1), made(tmp_path, 2)
+    damage(after)
+    assert checkpoints.newest(tmp_path) == (before, {"at": 1})
+    assert not after.exists()
+
+
+def test_no_checkpoint_is_none(tmp_path):
+    (tmp_path / "checkpoint-3").mkdir()
+    (tmp_path / "out").mkdir()
+    assert checkpoints.newest(tmp_path) is None
+
+
+def test_fence_stops_all_but_the_last_owner(tmp_path):
+    with pytest.raises(Superseded, match="nobody does"):
+        checkpoints.require(tmp_path / "training", "first")
+    checkpoints.take(tmp_path / "training", "first")
+    checkpoints.require(tmp_path / "training", "first")
+    checkpoints.take(tmp_path / "training", "second")
+    with pytest.raises(Superseded, match="second does"):
+        checkpoints.require(tmp_path / "training", "first")
+
+
+def test_spent_is_kept_for_each_run(tmp_path):
+    assert checkpoints.spent(tmp_path) == {}
+    checkpoints.spend(tmp_path, "first", 1.5)
+    checkpoints.spend(tmp_path, "second", 2)
+    checkpoints.spend(tmp_path, "first", 3.25)
+    (tmp_path / checkpoints.SPENT / f".first.{os.getpid()}").write_text("half a wri")
+    assert checkpoints.spent(tmp_path) == {"first": 3.25, "second": 2.0}
