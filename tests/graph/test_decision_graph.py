@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 
 import dagster as dg
 import pytest
@@ -96,6 +96,16 @@ class World:
         found = definition.evaluate_tick(context)
         self.cursor = found.cursor
         return list(found.run_requests or []), found.skip_message or ""
+
+    def scheduled(self):
+        """What the schedule of fine-tunes asks for on a Sunday."""
+        with dg.build_schedule_context(
+            instance=self.instance,
+            scheduled_execution_time=datetime(2026, 1, 4, 4, tzinfo=UTC),
+            repository_def=self.defs.get_repository_def(),
+            resources={"decision": self.house.decision},
+        ) as context:
+            return self.defs.resolve_schedule_def("scheduled_finetune").evaluate_tick(context)
 
     def launch(self, request: dg.RunRequest, status: dg.DagsterRunStatus | None = None):
         """What the daemon does with a request; with a status, the run gets no further than that."""
@@ -447,10 +457,49 @@ def test_nothing_but_a_verdict_or_a_person_starts_a_finetune(world):
     assert graph.get(CANDIDATES).automation_condition is None
     starting = [s.name for s in world.defs.sensors if "finetune" in {job.name for job in s.jobs}]
     assert starting == ["behavior_shifted"]
-    assert not [s.name for s in world.defs.schedules if s.job_name == "finetune"]
+    off = dg.DefaultScheduleStatus.STOPPED
+    scheduled = [(s.name, s.default_status) for s in world.defs.schedules if s.job_name == "finetune"]
+    assert scheduled == [("scheduled_finetune", off)]
     for job in world.defs.resolve_all_job_defs():
         keys = job.asset_layer.selected_asset_keys if job.asset_layer else set()
         assert job.name in ("finetune", "__ASSET_JOB") or CANDIDATES not in keys
+
+
+@pytest.fixture
+def kept(world, tmp_path):
+    """The world on an instance that is stored: schedules open it by themselves."""
+    (tmp_path / "dagster").mkdir()
+    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance:
+        world.instance = instance
+        yield world
+
+
+def test_schedule_that_somebody_turned_on_overrides_by_its_own_name(kept):
+    world = kept
+    schedule = world.defs.resolve_schedule_def("scheduled_finetune")
+    assert (schedule.cron_schedule, schedule.default_status) == ("0 4 * * 0", dg.DefaultScheduleStatus.STOPPED)
+    world.house.judge(REFERENCE)  # nothing has shifted
+    data = world.scheduled()
+    [request] = data.run_requests
+    assert (request.partition_key, request.run_key) == ("main", "scheduled:main:2026-01-04T04:00:00+00:00")
+    tags = {**request.tags, "dagster/run_key": request.run_key, "dagster/schedule_name": schedule.name}
+    assert world.run("finetune", run_config=request.run_config, tags=tags).success
+    [override], [claimed] = (world.house.ledger.entries([kind]) for kind in (Kind.OVERRIDE, Kind.REQUEST))
+    assert (override.data["why"], override.data["by"]) == ("the schedule", "scheduled_finetune")
+    assert claimed.data["by"] == "scheduled_finetune"
+
+
+def test_schedule_asks_for_no_second_finetune_while_one_is_under_way(kept):
+    world = kept
+    world.house.judge(FIRED)
+    [request] = world.tick()[0]
+    run = world.launch(request, dg.DagsterRunStatus.STARTED)
+    assert world.scheduled().skip_message == "a fine-tune is under way: main"
+    world.instance.delete_run(run.run_id)
+    assert world.scheduled().run_requests
+    verdict = world.house.decision.finetunes.due("main")[0]
+    world.house.decision.finetunes.begin("main", verdict, "cli-1", "somebody")  # on the command line
+    assert world.scheduled().skip_message == "a fine-tune is under way: main"
 
 
 def test_loading_the_definitions_imports_none_of_what_computes():
