@@ -38,8 +38,9 @@ from orchestration.config import load
 from orchestration.decision_sensors import behavior_shifted, evidence_due
 from orchestration.landing_sensor import interactions_landed
 from orchestration.settings import Settings
+from orchestration.stale_marks import dated
 
-TAINTED = {"dataset": dataset.DATASET, "release": serving.RELEASE}  # what the check of taint is on
+TAINTED = {"dataset": dataset.DATASET, "adapter": adapter.ADAPTER, "release": serving.RELEASE}  # the check is on them
 
 
 def build(
@@ -74,7 +75,7 @@ def build(
         jobs.release(),
     )
     return dg.Definitions(
-        assets=[*fast, *logs, *built, *_decision(settings), *_dataset(settings), *_serving(settings), *taint],
+        assets=[*fast, *logs, *built, *_decision(settings), *taint, *dated(_slow_made(settings))],
         asset_checks=stands,
         jobs=[sync, reconcile, ingest, rebuild, report, decide, finetune, books, release, jobs.maintain],
         sensors=[
@@ -122,6 +123,11 @@ def _dataset(settings: Settings) -> Sequence[Any]:
 def _serving(settings: Settings) -> Sequence[Any]:
     policy = serving.Policy(retries=settings.automation.retries, retry_seconds=settings.automation.retry_seconds)
     return serving.build(partitions.variants(settings), policy)
+
+
+def _slow_made(settings: Settings) -> Sequence[Any]:
+    """What a fine-tune makes of its candidates."""
+    return [*_dataset(settings), *_serving(settings)]
 
 
 def _taint(settings: Settings) -> tuple[Sequence[Any], Sequence[Any]]:

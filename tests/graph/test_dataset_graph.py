@@ -12,6 +12,7 @@ from assets.behavior.dataset.pipeline import Base, Datasets
 from assets.behavior.frozen import freeze
 from assets.behavior.landing.folder import Landing
 from assets.behavior.pipeline import BehaviorData
+from assets.decision.assets import EVIDENCE
 from orchestration.definitions import build
 from orchestration.engines.corpus_history import LakeHistory
 from tests.behavior.dataset import made
@@ -118,7 +119,7 @@ def test_dataset_without_candidates_says_what_to_run(world):
 def test_dataset_waits_for_a_fine_tune(world):
     node = world.defs.resolve_asset_graph().get(DATASET)
     assert node.automation_condition is None
-    assert node.parent_keys == {CANDIDATES}
+    assert node.parent_keys == {CANDIDATES, EVIDENCE}  # the evidence, so that new days mark it as stale
     assert node.group_name == "finetune"
     upstream = world.defs.resolve_asset_graph().get_ancestor_asset_keys(DATASET)
     assert not {key for key in upstream if key.path[0] == "knowledge"}
