@@ -140,8 +140,15 @@ def with_adapter(model: Any, config: AdapterConfig) -> Any:
         target_modules=config.targets if isinstance(config.targets, str) else list(config.targets),
         use_rslora=config.method == "rslora",
         use_dora=config.method == "dora",
+        exclude_modules=(_without_direction(model) or None) if config.method == "dora" else None,
     )
     return get_peft_model(model, lora)
+
+
+def _without_direction(model: Any) -> list[str]:
+    """Layers with rows of zeros. DoRA divides each row by its length, and would make them NaN."""
+    linear = ((name, one) for name, one in model.named_modules() if isinstance(one, torch.nn.Linear))
+    return [name for name, one in linear if one.weight.is_floating_point() and bool((one.weight == 0).all(1).any())]
 
 
 def adapter_weights(model: Any) -> dict[str, torch.Tensor]:
