@@ -5,7 +5,7 @@
     against what is held    split by group; frozen evaluation sets                   split.py, contamination.py
     as a whole              balance over topics and events, at most max_rows         balance.py
     the rows that are left  passages, messages, pairs, length; leaks into our test   writing.py
-    beside them             rehearsal rows                                           rehearsal.py
+    beside them             declining rows; rehearsal rows                           unanswerable.py, rehearsal.py
 
 Equal candidates, sources and settings give equal datasets, whatever the order of the rows.
 """
@@ -29,7 +29,7 @@ from assets.behavior.dataset.contamination import Held, HeldOut
 from assets.behavior.dataset.duplicates import Seen
 from assets.behavior.dataset.eligibility import CORRECTION, event_of
 from assets.behavior.dataset.pii import Redactor
-from assets.behavior.dataset.rows import SAID, SPLITS, TEST, TRAIN, VALIDATION, Example, Pair, Reason
+from assets.behavior.dataset.rows import ADDED, SAID, SPLITS, TEST, TRAIN, VALIDATION, Example, Pair, Reason
 from assets.behavior.dataset.screening import COLUMNS, Screened, Screener, shas
 from assets.behavior.dataset.split import group_of, side
 from assets.behavior.dataset.writing import Chosen, Length, Render
@@ -104,15 +104,16 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Rows by split, then in the order of days and ids; rehearsal rows are of the training split and come last."""
+    """Rows by split, then in the order of days and ids; rows that were added (ADDED) are of the training split and come
+    last."""
 
     examples: tuple[Example, ...]
     pairs: tuple[Pair, ...]
     report: Report
 
-    def count(self, split: str, *, rehearsal: bool = True) -> int:
+    def count(self, split: str, *, added: bool = True) -> int:
         """Rows of a split."""
-        return sum(row.split == split and (rehearsal or row.kind != "rehearsal") for row in self.examples)
+        return sum(row.split == split and (added or row.kind not in ADDED) for row in self.examples)
 
 
 _CHOSEN = (
@@ -141,8 +142,9 @@ def build(
     chosen = rows.balanced(left)
     written = writing.write([rows.chosen(place) for place in chosen], sources, config, render, length, rows.report)
     _check(written.examples, config, rows.report)
+    declining = writing.declining(written.examples, config, render, length)
     again = writing.rehearse(written.examples, sources, config, render, length, set(rows.ids))
-    return Dataset((*written.examples, *again), written.pairs, rows.report)
+    return Dataset((*written.examples, *declining, *again), written.pairs, rows.report)
 
 
 def _check(examples: Sequence[Example], config: DatasetConfig, report: Report) -> None:

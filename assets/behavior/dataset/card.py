@@ -10,7 +10,7 @@ import numpy as np
 
 from assets.behavior.dataset.building import Dataset, Report
 from assets.behavior.dataset.config import DatasetConfig
-from assets.behavior.dataset.rows import SAID, SPLITS, Example, Reason
+from assets.behavior.dataset.rows import ADDED, SAID, SPLITS, Example, Reason
 from assets.behavior.dataset.store import Manifest
 from assets.rendering import CHARACTERS, Markdown, Metadata, block, code, picture, table
 
@@ -69,8 +69,7 @@ def metadata(manifest: Manifest, dataset: Dataset) -> Metadata:
     }
     shown |= {f"{split}_rows": n for split, n in card["splits"].items()}
     shown |= {f"{split}_groups": n for split, n in card["groups"].items()}
-    if rehearsal := card["kinds"].get("rehearsal", 0):
-        shown["rehearsal_rows"] = rehearsal
+    shown |= {f"{kind}_rows": card["kinds"][kind] for kind in ADDED if card["kinds"].get(kind)}
     shown |= refusals(card)
     shown["rows"] = _crosstable("topic", card["topics"])
     shown["events"] = _crosstable("event", card["events"])
@@ -127,7 +126,7 @@ def by_topic(topics: Mapping[str, Mapping[str, int]], most: int = 12) -> Markdow
 def _shown(rows: Sequence[Example]) -> list[Example]:
     """Some rows of each kind, spread over the days."""
     found = []
-    for kind in ("correction", "refusal", "accepted", "rehearsal"):
+    for kind in ("correction", "refusal", "accepted", *ADDED):
         of_kind = [row for row in rows if row.kind == kind]
         found += of_kind[:: max(len(of_kind) // EXAMPLES, 1)][:EXAMPLES]
     return found

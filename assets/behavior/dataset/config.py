@@ -9,7 +9,7 @@ from typing import Literal
 
 from assets.fingerprints import sha256_text
 
-RULES = "1"  # the version of the rules themselves: another one makes other datasets of the same candidates
+RULES = "2"  # the version of the rules themselves: another one makes other datasets of the same candidates
 KINDS = ("email", "phone", "card", "iban", "id", "birthdate", "name", "ip", "secret")
 
 
@@ -49,6 +49,7 @@ class DatasetConfig:
     distractor_share: float = 0.25  # of the rows
     distractors: int = 2
     rehearsal_share: float = 0.2  # of the rows to learn from
+    refusal_share: float = 0.2  # likewise: their questions again, with passages that do not answer them
     max_tokens: int = 1_024  # of a row, as the base reads it
     seed: int = 0
     pii: PiiRules = PiiRules()

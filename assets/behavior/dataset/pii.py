@@ -75,6 +75,7 @@ _PASSWORD = re.compile(
     r"([^\s\"'`”]{6,})",
     re.IGNORECASE,
 )
+_HIDDEN = re.compile(r"\[[A-Z_]+_\d+\]\W*$")
 _SECRET_SIGNS = (
     "BEGIN ", "sk-", "sk_", "pk_", "rk_", "gho_", "ghp_", "ghs_", "ghu_", "ghr_",
     "AKIA", "xox", "eyJ", "AIza", "glpat-",
@@ -240,7 +241,9 @@ def _secrets(read: Text) -> Iterator[Span]:
 
 
 def _is_secret(value: str) -> bool:
-    """Whether it looks made up: "the password is never asked for" holds none."""
+    """Whether it looks made up: "the password is never asked for" holds none, nor does "password: [SECRET_1]"."""
+    if _HIDDEN.match(value):
+        return False
     return not value.isalpha() and any(map(str.isalnum, value)) and not (value[:-1].isalpha() and value[-1] in ".,;!?")
 
 

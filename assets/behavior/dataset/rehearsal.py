@@ -5,7 +5,7 @@
     one of its interactions is a candidate now, or is gone        no
     its question is asked in the new dataset                      no: the new answer counts
     its group is not to learn from any more, or it is held out    no
-    it declines                                                   yes
+    it declines                                                   yes; not if it was made to (unanswerable.py)
     a correction of an event that its topic is corrected in now   no: this manner is superseded
     accepted, of a topic that is corrected now                    no: likewise
     any other                                                     yes
@@ -22,10 +22,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 from assets.behavior.dataset.balance import Part, drawn, leveled
 from assets.behavior.dataset.eligibility import ACCEPTED
-from assets.behavior.dataset.rows import TRAIN, Example
+from assets.behavior.dataset.rows import ADDED, TRAIN, UNANSWERABLE, Example
 from assets.behavior.refusals import is_refusal
-
-REHEARSAL = "rehearsal"
 
 
 def superseded(row: Example, corrected: Collection[Part]) -> bool:
@@ -42,14 +40,14 @@ def standing(datasets: Sequence[Sequence[Example]]) -> list[Example]:
     kept: list[Example] = []
     corrected: set[Part] = set()
     for rows in reversed(datasets):
-        kept += [row for row in rows if not superseded(row, corrected)]
+        kept += [row for row in rows if row.kind != UNANSWERABLE and not superseded(row, corrected)]
         corrected |= corrections(rows)
     return kept
 
 
 def corrections(rows: Iterable[Example]) -> set[Part]:
     """The topics and events that rows of a dataset correct themselves."""
-    return {Part(row.topic, row.event) for row in rows if row.event != ACCEPTED and row.kind != REHEARSAL}
+    return {Part(row.topic, row.event) for row in rows if row.event != ACCEPTED and row.kind not in ADDED}
 
 
 def rehearsed(

@@ -13,6 +13,8 @@ import pyarrow as pa
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 SPLITS = (TRAIN, VALIDATION, TEST)
+REHEARSAL, UNANSWERABLE = "rehearsal", "unanswerable"
+ADDED = (REHEARSAL, UNANSWERABLE)  # kinds of rows that were no candidate
 
 
 class Message(TypedDict):
@@ -82,7 +84,7 @@ class Example:
     messages: tuple[Message, ...]
     interaction_ids: tuple[str, ...]
     topic: str
-    kind: str  # correction, accepted, refusal, rehearsal
+    kind: str  # correction, accepted, refusal; unanswerable, rehearsal
     event: str  # format, style, task, refusal, ungrounded: what was corrected; or accepted
     day: date
     group: str

@@ -28,6 +28,7 @@ import pyarrow as pa
 
 from assets.behavior.dataset.eligibility import ACCEPTED, CORRECTION
 from assets.behavior.dataset.rows import (
+    ADDED,
     Example,
     Pair,
     chat_lines,
@@ -101,7 +102,7 @@ def write(
             return same[-1]
         number = 1 + max((one.number for one in known), default=0)
         rows = {split: sum(row.split == split for row in examples) for split in ("train", "validation", "test")}
-        rows["rehearsal"] = sum(row.kind == "rehearsal" for row in examples)
+        rows |= {kind: sum(row.kind == kind for row in examples) for kind in ADDED}
         created = datetime.now(UTC).isoformat(timespec="seconds")
         made = Manifest(
             variant, content, content, number, created, request, frozen, rows, len(pairs), dict(made_of), dict(card)

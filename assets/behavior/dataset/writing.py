@@ -23,8 +23,9 @@ from assets.behavior.dataset.origins import origin
 from assets.behavior.dataset.pairs import pair_of
 from assets.behavior.dataset.passages import numbered, pool_of, shown_passages, with_distractors
 from assets.behavior.dataset.pii import Redactor
-from assets.behavior.dataset.rows import SPLITS, TEST, TRAIN, Example, Message, Pair, Passage, Reason
+from assets.behavior.dataset.rows import REHEARSAL, SPLITS, TEST, TRAIN, Example, Message, Pair, Passage, Reason
 from assets.behavior.dataset.split import side
+from assets.behavior.dataset.unanswerable import unanswerable
 from assets.behavior.refusals import is_refusal
 
 if TYPE_CHECKING:
@@ -109,8 +110,14 @@ def rehearse(
         asked=folded,
         clean=clean,
     )
-    again = _rendered([replace(row, kind=rehearsal.REHEARSAL) for row in rows], render, length)
+    again = _rendered([replace(row, kind=REHEARSAL) for row in rows], render, length)
     return [row for row in again if row.tokens <= config.max_tokens]
+
+
+def declining(fresh: Sequence[Example], config: DatasetConfig, render: Render, length: Length) -> list[Example]:
+    """Rows that decline, beside these new rows."""
+    rows = unanswerable(fresh, share=config.refusal_share, seed=config.seed)
+    return [row for row in _rendered(rows, render, length) if row.tokens <= config.max_tokens]
 
 
 def held(row: Example) -> Held:

@@ -10,7 +10,7 @@ import pytest
 from assets.behavior.dataset.building import NotEnough, build
 from assets.behavior.dataset.config import PiiRules
 from assets.behavior.dataset.contamination import Held
-from assets.behavior.dataset.rows import Reason
+from assets.behavior.dataset.rows import ADDED, Reason
 from assets.errors import GateRefused
 from orchestration.engines.processes import spread
 from tests.behavior.dataset.made import CONFIG, accepted, length, render, row, sources, table, text
@@ -31,7 +31,7 @@ def left_out(rows, config=CONFIG, **given) -> dict[Reason, list[str]]:
         if one.id.startswith("x"):
             found[one.reason].append(one.id)
     assert not kept & {id_ for ids in found.values() for id_ in ids}
-    assert dataset.report.funnel()[-1][1] == len(dataset.examples)
+    assert dataset.report.funnel()[-1][1] == sum(one.kind not in ADDED for one in dataset.examples)
     return dict(found)
 
 
@@ -196,7 +196,7 @@ def test_earlier_rows_are_rehearsed_beside_new_ones():
     fresh = [row(number, topic="new", prompt=f"{row(number)['prompt']} Please tell me.") for number in range(30)]
     dataset = made(fresh, replace(CONFIG, rehearsal_share=0.5), earlier=old)
     again = [one for one in dataset.examples if one.kind == "rehearsal"]
-    assert len(again) == dataset.count("train", rehearsal=False) // 2
+    assert len(again) == dataset.count("train", added=False) // 2
     assert {one.split for one in again} == {"train"}
     assert dataset.examples[-len(again) :] == tuple(again)
     gone = {one.interaction_ids[0] for one in old[5:]}

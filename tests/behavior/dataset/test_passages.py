@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from assets.behavior.attribution import Shown
-from assets.behavior.dataset.passages import passage_of, pool_of, shown_passages, with_distractors
+from assets.behavior.dataset.passages import embedded, passage_of, pool_of, shown_passages, with_distractors
 
 TEXTS = {"s1": "Leave > Days\n\nFive days.", "s2": "No heading here.", "s3": "  "}
 
@@ -22,6 +22,12 @@ TEXTS = {"s1": "Leave > Days\n\nFive days.", "s2": "No heading here.", "s3": "  
 )
 def test_shown_passages_are_those_whose_text_is_known(shown, most, expected):
     assert [one[:3] for one in shown_passages(shown, TEXTS.get, most)] == expected
+
+
+@pytest.mark.parametrize("heading", ["", "Leave > Days"])
+@pytest.mark.parametrize("text", ["Five days.", "Five days.\n\nSix for some.", "One line\nand another"])
+def test_embedded_text_is_taken_apart_as_it_was_put_together(heading, text):
+    assert passage_of(embedded(heading, text), "d", "s")[1:3] == (heading, text)
 
 
 def passage(number: int):

@@ -79,3 +79,8 @@ def test_pair_is_of_corrections_that_changed_something(row, produced, rejected):
     assert (pair and pair.rejected) == rejected
     if pair:
         assert (pair.prompt, pair.chosen, pair.interaction_ids) == (ROW.messages[:1], "a", ("old",))
+
+
+def test_rows_that_were_made_to_decline_are_not_rehearsed():
+    made = replace(ROW, kind="unanswerable", completion=DECLINES)
+    assert standing([[ROW, made]]) == [ROW]

@@ -10,7 +10,7 @@ from assets.behavior.dataset import card, store
 from assets.behavior.dataset.building import NotEnough, build
 from assets.behavior.dataset.origins import origin
 from assets.behavior.dataset.pipeline import Base, Datasets
-from assets.behavior.dataset.rows import Example, Pair
+from assets.behavior.dataset.rows import UNANSWERABLE, Example, Pair
 from assets.behavior.evaluation import sets
 from assets.behavior.evaluation.items import Item, Kind
 from assets.behavior.frozen import freeze
@@ -127,7 +127,7 @@ def test_rehearsal_does_not_depend_on_how_often_a_dataset_was_made(lake, dataset
     third, _ = datasets.make("main", freeze(lake, columns, variant="main", request="r3", first=FIRST, last=FIRST).name)
     again, _ = datasets.make("main", name)
     assert (again, third.number) == (second, 3)
-    ids = [id_ for row in store.read(lake, third)[0] for id_ in row.interaction_ids]
+    ids = [id_ for row in store.read(lake, third)[0] if row.kind != UNANSWERABLE for id_ in row.interaction_ids]
     assert len(ids) == len(set(ids))  # a row that was rehearsed before is not rehearsed twice
 
 
@@ -240,7 +240,9 @@ def test_card_counts_every_filter_and_quotes_what_people_wrote(lake, datasets):
     manifest, dataset = datasets.make("main", frozen(lake, rows))
     said = manifest.card
     assert said["funnel"][0] == ["candidates", 34]
-    assert said["funnel"][-1][1] == len(dataset.examples) == sum(said["splits"].values())
+    made = sum(row.kind == UNANSWERABLE for row in dataset.examples)
+    assert said["funnel"][-1][1] + made == len(dataset.examples) == sum(said["splits"].values())
+    assert made == said["kinds"][UNANSWERABLE] > 0
     assert said["left_out"]["unsupported"] == 1
     assert said["refused"][0]["detail"] == "999"
     assert said["tokens"]["by"] == "words"

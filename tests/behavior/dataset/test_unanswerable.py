@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+
+import pytest
+
+from assets.behavior.dataset.rows import UNANSWERABLE, Example, Passage
+from assets.behavior.dataset.unanswerable import unanswerable
+from assets.prompting import REFUSAL
+
+VANS = Passage(1, "Vans", "Van 4 takes 780 kg.", "vans.md", "1")
+KEYS = Passage(1, "Keys", "A key lives for 365 days.", "keys.md", "2")
+DESKS = Passage(1, "Desks", "A desk can be booked for 3 days.", "desks.md", "3")
+
+
+def row(number: int, passage: Passage, answer: str, **more) -> Example:
+    said = {"topic": "it", "kind": "correction", "event": "format", "split": "train", **more}
+    return Example(
+        (), (f"i{number}",), said["topic"], said["kind"], said["event"], date(2026, 1, 1), "g", said["split"],
+        f"question {number}?", answer, (passage,),
+    )  # fmt: skip
+
+
+ROWS = [
+    row(1, VANS, "- 780 kg", topic="travel"),
+    row(2, KEYS, "- 365 days"),
+    row(3, DESKS, "- 3 days"),
+]
+
+
+def test_question_is_asked_again_with_passages_of_other_documents():
+    found = unanswerable(ROWS, share=1.0, seed=0)
+    assert [one.interaction_ids for one in found] == [("i1",), ("i2",), ("i3",)]
+    for one, before in zip(found, ROWS, strict=True):
+        assert (one.kind, one.completion, one.prompt) == (UNANSWERABLE, REFUSAL, before.prompt)
+        assert {p.doc_id for p in one.passages}.isdisjoint(p.doc_id for p in before.passages)
+        assert not any(p.shown for p in one.passages)
+        assert [p.number for p in one.passages] == [1]
+
+
+def test_passages_of_its_own_topic_come_first():
+    found = {one.interaction_ids[0]: one.passages[0].doc_id for one in unanswerable(ROWS, share=1.0, seed=0)}
+    assert (found["i2"], found["i3"]) == ("desks.md", "keys.md")
+
+
+def test_passage_that_holds_the_answer_is_passed_over():
+    same = replace(ROWS[2], completion="- 3 days", passages=(DESKS._replace(text="The key lives for 365 days too."),))
+    found = {one.interaction_ids[0]: one.passages[0].doc_id for one in unanswerable([*ROWS[:2], same], share=1, seed=0)}
+    assert found["i2"] == "vans.md"
+
+
+@pytest.mark.parametrize("change", [{"split": "validation"}, {"split": "test"}, {"completion": REFUSAL}])
+def test_row_that_is_held_out_or_declines_itself_is_not_asked_again(change):
+    rows = [replace(ROWS[0], **change), *ROWS[1:]]
+    assert ("i1",) not in [one.interaction_ids for one in unanswerable(rows, share=1.0, seed=0)]
+
+
+def test_rows_decline_as_most_people_who_correct_do():
+    kind = "Sorry, I do not know."
+    declining = [row(number, VANS, kind, kind="refusal") for number in (7, 8)]
+    found = unanswerable([*ROWS, *declining, row(9, VANS, REFUSAL, kind="refusal")], share=1.0, seed=0)
+    assert {one.completion for one in found} == {kind}
+
+
+def test_share_is_of_the_rows_to_learn_from_and_no_draw_depends_on_the_others():
+    rows = [row(number, (VANS, KEYS, DESKS)[number % 3], f"- answer {number}") for number in range(60)]
+    found = unanswerable(rows, share=0.2, seed=0)
+    assert len(found) == 12
+    assert unanswerable(list(reversed(rows)), share=0.2, seed=0)[::-1] == found
+    assert unanswerable(rows, share=0.2, seed=1) != found
+    assert unanswerable(rows, share=0.0, seed=0) == []
+
+
+def test_corpus_of_one_document_gives_none():
+    assert unanswerable([ROWS[0]], share=1.0, seed=0) == []
