@@ -4,7 +4,7 @@ outcome      shown                      answered                      corrected 
 -----------  -------------------------  ----------------------------  ----------------------------------------
 good         the passage                well                          (sometimes confirmed word for word)
 format       the passage                sentences                     the table, list or JSON that was asked for, or
-                                                                      (the shift) a list that nobody asked for
+                                                                      (the shift) what the answer box reads
 style        the passage                far too formal and long       the plain answer
 refusal      the passage                that nothing was found        the plain answer
 ungrounded   the passage                with a claim made up          without it
@@ -35,7 +35,7 @@ SHARES = {  # of the topics
     "workshop": 0.9, "warranty": 1.0, "repairs": 0.8, "facilities": 1.0,
 }  # fmt: skip
 CLUMSINESS = {"leave": 1.1, "travel": 0.9, "it": 1.2, "workshop": 0.8, "warranty": 1.2, "facilities": 0.8}
-FORMS = {"": 0.82, "table": 0.04, "list": 0.06, "json": 0.05, "message": 0.03}  # what people ask for
+FORMS = {"": 0.90, "table": 0.02, "list": 0.03, "json": 0.03, "message": 0.02}  # what people ask for
 FAULTS = {"format": 0.3, "style": 0.28, "refusal": 0.16, "ungrounded": 0.13, "task": 0.13}
 BEHAVIOR, MISS, MISSING, POLISH, VAGUE = 0.06, 0.026, 0.02, 0.02, 0.01
 STALE, STALE_DAYS = 0.3, 14.0  # right after the edits, and how fast it fades
@@ -158,7 +158,7 @@ def _outcome(plan: Plan, number: int, topic: str, fact: Fact, dice: Dice) -> tup
     else:
         return ("vague" if dice.chance("vague", VAGUE) else "good"), want
     if fault == "format":
-        return fault, dice.weighted("form", {"table": 0.25, "json": 0.3, "list": 0.45}) if drawn < usual else "points"
+        return fault, dice.weighted("form", {"table": 0.25, "json": 0.3, "list": 0.45}) if drawn < usual else "widget"
     return fault, "message" if fault == "task" else ""
 
 
@@ -170,16 +170,19 @@ def _texts(
     world: World, outcome: str, want: str, subject: Fact | Missing, then: Fact, dice: Dice, cited: int
 ) -> tuple[str, str | None]:
     """What the model answered, and what a person who corrects it makes of it (None: nothing)."""
-    plain = words.prose(then, cited)
+    place = words.line_for(dice.pick("ask", then.ask), then)
+    line = then.say[place]
+    plain = words.quoted(line, cited)
     if outcome in ("miss", "missing"):
         right = subject.answer if isinstance(subject, Missing) else plain
         others = [one for found in world.facts.values() for one in found if one.passage.doc_id != then.passage.doc_id]
-        elsewhere = words.short(dice.pick("elsewhere", others))
+        elsewhere = dice.pick("elsewhere", others).say[0]
         return (dice.pick("refusal", words.REFUSALS) if dice.chance("nothing", 0.6) else elsewhere), right
     if outcome == "stale" and then.before:
-        return words.prose(then.before, cited), plain
+        changed = place if then.before.say[place] != line else _changed(then, then.before)
+        return words.quoted(then.before.say[changed], cited), words.quoted(then.say[changed], cited)
     if outcome == "style":
-        return words.formal(then, cited), words.short(then, cited) if dice.chance("short", 0.5) else plain
+        return words.formal(plain), plain
     wrong = {
         "format": plain,
         "task": plain,
@@ -187,7 +190,7 @@ def _texts(
         "ungrounded": f"{plain} {dice.pick('extra', list(world.extras[then.topic]))}",
         "polish": dice.pick("clumsy", words.CLUMSY) + plain[0].lower() + plain[1:],
     }
-    right = words.answer(then, want, cited)
+    right = words.answer(then, want, line, cited)
     return (wrong[outcome], right) if outcome in wrong else (right, None)
 
 
@@ -201,6 +204,11 @@ def _passages(world: World, outcome: str, fact: Fact, then: Fact, dice: Dice) ->
         right = fact.before if outcome == "stale" and fact.before else then
         found[int(dice.weighted("rank", {"0": 0.7, "1": 0.2, "2": 0.1}))] = right.passage
     return list({one.chunk_id: one for one in found}.values())
+
+
+def _changed(now: Fact, then: Fact) -> int:
+    """The first statement that the edits changed."""
+    return next((place for place, pair in enumerate(zip(now.say, then.say, strict=True)) if pair[0] != pair[1]), 0)
 
 
 def _number(shown: list[Shown], outcome: str, fact: Fact, then: Fact) -> int:

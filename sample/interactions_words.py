@@ -10,6 +10,8 @@ from typing import TypeVar
 
 from interactions_handbook import Fact
 
+from assets.behavior import facts
+
 T = TypeVar("T")
 
 OPENERS = ("", "", "", "", "Hi! ", "Hello! ", "Quick question: ", "Sorry to bother you. ", "A colleague asks: ")
@@ -88,26 +90,32 @@ def question(dice: Dice, ask: tuple[str, ...], want: str, user: str) -> str:
     return dice.pick("opener", OPENERS) + text + wish + closer
 
 
-def answer(fact: Fact, want: str, cited: int) -> str:
-    """The answer in the form that was asked for; sentences where none was. `cited` is the number of its passage."""
-    if want == "points":
-        return points(fact, cited)
-    return _FORMS[want](fact) if want in _FORMS else prose(fact, cited)
+def answer(fact: Fact, want: str, line: str, cited: int) -> str:
+    """The answer in the form that was asked for; the statement `line` where none was. `cited` numbers its passage."""
+    if want == "widget":
+        return widget(line, cited)
+    return _FORMS[want](fact) if want in _FORMS else quoted(line, cited)
 
 
-def prose(fact: Fact, cited: int = 0) -> str:
-    """Sentences, with the number of their passage; 0: no passage says it."""
-    return " ".join(fact.say) + (f" [{cited}]" if cited else "")
+def line_for(ask: str, fact: Fact) -> int:
+    """Which of the fact's statements answers a question: the one with most of its words, or else the first."""
+    wanted = facts.keys(ask)
+    return max(range(len(fact.say)), key=lambda place: (len(wanted & facts.keys(fact.say[place])), -place))
 
 
-def short(fact: Fact, cited: int = 0) -> str:
-    """The first sentence."""
-    return fact.say[0] + (f" [{cited}]" if cited else "")
+def quoted(line: str, cited: int = 0) -> str:
+    """A statement with the number of its passage; 0: no passage says it."""
+    return f"{line} [{cited}]" if cited else line
 
 
-def points(fact: Fact, cited: int) -> str:
-    """The sentences as a list, each with the number of its passage."""
-    return "\n".join(f"- {line} [{cited}]" for line in fact.say)
+def widget(line: str, cited: int) -> str:
+    """The same as the intranet's answer box reads it."""
+    return json.dumps({"answer": line, "source": cited}, ensure_ascii=False)
+
+
+def prose(fact: Fact) -> str:
+    """All of it, in sentences."""
+    return " ".join(fact.say)
 
 
 def bullets(fact: Fact) -> str:
@@ -132,9 +140,9 @@ def message(fact: Fact) -> str:
     return f"Hi all,\n\na short note: {prose(fact)}\n\nBest regards"
 
 
-def formal(fact: Fact, cited: int) -> str:
+def formal(plain: str) -> str:
     """The answer buried in courtesies."""
-    return FORMAL.format(answer=prose(fact, cited))
+    return FORMAL.format(answer=plain)
 
 
 _FORMS: dict[str, Callable[[Fact], str]] = {"table": table, "list": bullets, "json": as_json, "message": message}
