@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 from assets.errors import ConfigError, CorruptState, SourceError, TwohandsError
+from orchestration import overview_adapters
 from orchestration.settings import Settings
 
 if TYPE_CHECKING:
@@ -24,7 +25,14 @@ def overview(settings: Settings, data: BehaviorData, decision: Decision, today: 
     today = today or datetime.now(UTC).date()
     return {
         "behavior": _told(lambda: _logs(data, decision.closed())),
-        "variants": [{"variant": v, **_told(lambda v=v: _variant(decision, v))} for v in settings.variants],
+        "variants": [
+            {
+                "variant": v,
+                **_told(lambda v=v: _variant(decision, v)),
+                "adapters": _told(lambda v=v: overview_adapters.facts(settings, data.lake, v)),
+            }
+            for v in settings.variants
+        ],
         "spend": _told(lambda: _spend(settings, decision, today)),
     }
 
@@ -94,7 +102,9 @@ def _iso(day: date | None) -> str | None:
 
 def as_text(facts: Mapping[str, Any]) -> list[str]:
     """The overview for a terminal."""
-    return [_logs_line(facts["behavior"]), *map(_variant_line, facts["variants"]), _spend_line(facts["spend"])]
+    made = [overview_adapters.line(found["variant"], found["adapters"]) for found in facts["variants"]]
+    variants = [*map(_variant_line, facts["variants"]), *filter(None, made)]
+    return [_logs_line(facts["behavior"]), *variants, _spend_line(facts["spend"])]
 
 
 def _logs_line(found: Mapping[str, Any]) -> str:
@@ -151,7 +161,12 @@ def checks(settings: Settings, data: Callable[[], BehaviorData], decision: Calla
         ("warehouse", lambda: _warehouse(settings)),
         ("dbt project", lambda: _project(settings)),
         *((f"decision {name}", _decision_check(settings, decision, name)) for name in settings.variants),
+        *((f"adapters {name}", _adapters_check(settings, data, name)) for name in settings.variants),
     ]
+
+
+def _adapters_check(settings: Settings, data: Callable[[], BehaviorData], variant: str) -> Callable[[], str]:
+    return lambda: overview_adapters.check(settings, data().lake, variant)
 
 
 def _landing(settings: Settings, data: BehaviorData) -> str:

@@ -6,19 +6,23 @@ import json
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import duckdb
 import pytest
 
+from assets.behavior.adapter.store import Adapters
 from assets.decision.ledger import Decided
 from assets.decision.spending.costs import Prices
 from orchestration.assembly import open_the_lake
 from orchestration.config import load
 from orchestration.ledger import LakeLedger
+from tests.behavior.adapter import made as adapters
 from tests.test_cli import Project
 from tests.test_cli_behavior import DAY, event
 
 TODAY = datetime.now(UTC).date()
+BUNDLED = Path(__file__).resolve().parents[1] / "models" / "tiny-reader"
 
 
 def landed(folder) -> Project:
@@ -66,6 +70,27 @@ def test_status_shows_days_quarantine_verdict_and_spend(project):
     assert "6.00 of 500.00 EUR" in text
 
 
+def test_status_shows_adapters_and_which_are_retired(tmp_path):
+    made = landed(tmp_path)
+    settings = load(str(made.folder / "twohands.toml"))
+    scratch = adapters.saved(tmp_path / "scratch")
+    Adapters(settings.home / "adapters").publish(scratch, adapters.adapter())
+    made.configure(f'[behavior]\nlanding = "landing"\n[base]\nmodel = "{BUNDLED}"\n')
+    [main] = made.json("status")["variants"]
+    assert (main["adapters"]["count"], main["adapters"]["released"], main["adapters"]["tainted_share"]) == (
+        1,
+        None,
+        None,
+    )
+    assert f"made for base {adapters.BASE}" in main["adapters"]["retired"]["a" * 16]
+    said = f"main: 1 adapters; the base alone answers; {'a' * 16} is retired: made for base {adapters.BASE}"
+    assert said in made.run("status")[1]
+    assert failing(made) == {}  # nothing is served that cannot answer
+    made.configure('[behavior]\nlanding = "landing"\n[base]\nmodel = "nowhere"\n')
+    assert "nowhere" in made.json("status")["variants"][0]["adapters"]["error"]
+    assert set(failing(made)) == {"adapters main"}
+
+
 def test_status_tells_of_one_part_that_is_damaged_and_shows_the_others(tmp_path):
     made = landed(tmp_path)
     (made.folder / "landing" / "a.jsonl").write_text(json.dumps(event(1)) + "\n")
@@ -98,7 +123,9 @@ def failing(project: Project) -> dict[str, str]:
 def test_doctor_finds_nothing_wrong_with_the_slow_hand(project):
     assert failing(project) == {}
     names = [row["name"] for row in project.json("doctor")["checks"]]
-    assert names[-6:] == ["landing", "landing ledger", "ledger", "warehouse", "dbt project", "decision main"]
+    assert names[-7:] == [
+        "landing", "landing ledger", "ledger", "warehouse", "dbt project", "decision main", "adapters main",
+    ]  # fmt: skip
 
 
 def test_doctor_names_what_is_wrong_with_the_slow_hand(tmp_path):
