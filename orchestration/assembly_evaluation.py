@@ -1,20 +1,32 @@
-"""From settings to evaluations: which manner, which margins, which questions, which judge. Opens no model."""
+"""From settings to evaluations: which manner, margins, questions and judge; which base answers. Opens no model here."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from assets.behavior.adapter.identity import base_id
+from assets.behavior.dataset.rendering import renderer
 from assets.behavior.evaluation import reading
 from assets.behavior.evaluation.gate import Margins
 from assets.behavior.evaluation.items import Item
 from assets.behavior.evaluation.judge import Judge, Pair
 from assets.behavior.evaluation.manner import Manner, Style, manner
 from assets.behavior.evaluation.pipeline import Evaluations
+from assets.behavior.evaluation.trials import Answering, Trials
+from assets.behavior.pipeline import BehaviorData
 from assets.errors import ConfigError
+from assets.knowledge.pipeline import FastHand
 from assets.ports import Lake
+from assets.ports.generation import Generator
+from assets.prompting import TEMPLATES
+from assets.serving.releases import Releases
+from orchestration.assembly_adapter import adapters
+from orchestration.assembly_serving import base_folder
+from orchestration.engines.base_model import check_base
 from orchestration.engines.chat_client import ChatClient
 from orchestration.settings import Settings
 
@@ -28,6 +40,51 @@ def evaluations(settings: Settings, lake: Lake) -> Evaluations:
         margins=Margins(margins.facts, margins.earlier, margins.refusals),
         seed=found.seed,
         resamples=found.resamples,
+    )
+
+
+def trials(settings: Settings, data: BehaviorData, hand: Callable[[], FastHand], releases: Releases) -> Trials:
+    """Trials of every variant over the configured base; the fast hand is asked for passages and the index's version."""
+    opened: list[Generator] = []
+
+    def answering() -> Answering:
+        folder, template = base_folder(settings), TEMPLATES[settings.base.template]
+        files = check_base(folder, trains=False)
+        if not opened:
+            opened.append(generator(settings))
+        published = hand().vector_index.published()
+        return Answering(
+            base_id(files),
+            files,
+            template.version,
+            f"{template.name}@{template.version}",
+            data.encoder.fingerprint,
+            published.version if published else "",
+            renderer(template, data.encoder),
+            opened[0],
+        )
+
+    def retrieve(questions: Sequence[str]) -> list[list[str]]:
+        found = hand().search(questions, k=settings.evaluation.passages)
+        return [[hit.passage.text for hit in hits] for hits in found]
+
+    return Trials(
+        evaluations(settings, data.lake),
+        adapters(settings),
+        releases,
+        answering=answering,
+        facts=lambda: facts(settings),
+        retrieve=retrieve,
+    )
+
+
+def generator(settings: Settings) -> Generator:
+    """The configured base, to answer with; it is loaded at the first prompt."""
+    from orchestration.engines.generator import TransformersGenerator
+
+    said = settings.evaluation
+    return TransformersGenerator(
+        base_folder(settings), batch=said.batch, max_new_tokens=said.max_new_tokens, device=said.device
     )
 
 

@@ -19,6 +19,7 @@ import dagster as dg
 
 from assets.behavior.pipeline import BehaviorData
 from assets.decision.assets import VERDICT_TAG
+from assets.decision.ending import end
 from assets.decision.ledger import Decided, Kind, Request
 from assets.decision.pipeline import Decision
 from assets.errors import TwohandsError
@@ -149,20 +150,25 @@ def _with_measures(verdict: Decided) -> str:
 
 
 def note_ended(decision: Decision, instance: dg.DagsterInstance, variant: str) -> None:
-    """A claimed fine-tune whose run died without a word is noted as failed, or it would block all others."""
-    ends = {e.data["request"] for e in decision.ledger.entries([Kind.FINISHED], variant=variant)}
-    for entry in decision.ledger.entries([Kind.REQUEST], variant=variant):
-        if entry.id in ends:
+    """A claimed fine-tune whose run ended without a word has an end noted, or it would block all others: a run that
+    died has failed; one that succeeded had fewer steps, and released nothing."""
+    ends: dict[str, set[str]] = {}
+    for entry in decision.ledger.entries([Kind.FINISHED], variant=variant):
+        ends.setdefault(entry.data["request"], set()).add(entry.data["outcome"])
+    for claim in decision.ledger.entries([Kind.REQUEST], variant=variant):
+        if ends.get(claim.id, set()) - {"failed"}:
             continue
-        run = instance.get_run_by_id(Request.of(entry).run_key)
-        if run is not None and run.status in ENDED and not _alive(instance, run.run_id):
-            decision.finetunes.note_failed(variant, entry.id, run.run_id, f"the run ended as {run.status.value}")
-
-
-def _alive(instance: dg.DagsterInstance, run_id: str) -> bool:
-    """Whether the run was started once more: its retry goes on with the same claim."""
-    retries = instance.get_runs(dg.RunsFilter(tags={"dagster/root_run_id": run_id}, statuses=UNDER_WAY), limit=1)
-    return bool(retries)
+        key = Request.of(claim).run_key
+        first = instance.get_run_by_id(key)
+        runs = [*([first] if first else []), *instance.get_runs(dg.RunsFilter(tags={"dagster/root_run_id": key}))]
+        if any(run.status in UNDER_WAY for run in runs):
+            continue  # one that was started once more goes on with the same claim
+        well = [run for run in runs if run.status is dg.DagsterRunStatus.SUCCESS]
+        if well:
+            said = "its run ended without an evaluation"
+            end(decision.ledger, variant, key, said, attempt=well[0].run_id, request=claim.id)
+        elif first is not None and first.status in ENDED and claim.id not in ends:
+            decision.finetunes.note_failed(variant, claim.id, key, f"the run ended as {first.status.value}")
 
 
 def read_cursor(text: str | None) -> dict[str, Any]:

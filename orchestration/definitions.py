@@ -11,6 +11,8 @@ from assets.behavior.adapter import assets as adapter
 from assets.behavior.adapter.pipeline import Fitting
 from assets.behavior.dataset import assets as dataset
 from assets.behavior.dataset.pipeline import Datasets
+from assets.behavior.evaluation import assets as evaluation
+from assets.behavior.evaluation.trials import Trials
 from assets.behavior.marts import assets as marts
 from assets.behavior.pipeline import BehaviorData
 from assets.behavior.taint import assets as tainting
@@ -27,6 +29,7 @@ from orchestration import (
     assembly_behavior,
     assembly_dataset,
     assembly_decision,
+    assembly_evaluation,
     assembly_serving,
     assembly_taint,
     jobs,
@@ -51,17 +54,20 @@ def build(
     decision: Decision | None = None,
     datasets: Datasets | None = None,
     adapters: Fitting | None = None,
+    trials: Trials | None = None,
 ) -> dg.Definitions:
     """All definitions for these settings; what else is given stands in for what is configured."""
     fast, logs, built = _fast(settings), *_slow(settings, project or assembly_behavior.project(settings))
-    data = data or assembly_behavior.behavior_data(settings)
+    data, hand = data or assembly_behavior.behavior_data(settings), hand or assembly.fast_hand(settings)
+    releases = assembly_serving.releases(settings, data.lake)
     resources = {
-        "fast_hand": hand or assembly.fast_hand(settings),
+        "fast_hand": hand,
         "behavior_data": data,
         "decision": decision or assembly_decision.decision(settings, data),
         "datasets": datasets or assembly_dataset.datasets(settings, data),
         "adapters": adapters or assembly_adapter.fitting(settings, data.lake),
-        "releases": assembly_serving.releases(settings, data.lake),
+        "trials": trials or assembly_evaluation.trials(settings, data, lambda: hand, releases),
+        "releases": releases,
         "taints": assembly_taint.taints(settings, data.lake),
         "dbt": assembly_behavior.dbt(),
     }
@@ -113,16 +119,21 @@ def _decision(settings: Settings) -> Sequence[Any]:
 
 
 def _dataset(settings: Settings) -> Sequence[Any]:
-    """The dataset, and the adapter that is made of it."""
+    """The dataset, the adapter that is made of it, and whether that is better."""
     policy = dataset.Policy(retries=settings.automation.retries, retry_seconds=settings.automation.retry_seconds)
     training = adapter.Policy(retries=settings.automation.retries, retry_seconds=settings.automation.retry_seconds)
+    trying = evaluation.Policy(retries=settings.automation.retries, retry_seconds=settings.automation.retry_seconds)
     variants = partitions.variants(settings)
-    return [*dataset.build(variants, policy), *adapter.build(variants, training)]
+    return [
+        *dataset.build(variants, policy),
+        *adapter.build(variants, training),
+        *evaluation.build(variants, trying),
+    ]
 
 
 def _serving(settings: Settings) -> Sequence[Any]:
     policy = serving.Policy(retries=settings.automation.retries, retry_seconds=settings.automation.retry_seconds)
-    return serving.build(partitions.variants(settings), policy)
+    return serving.build(partitions.variants(settings), policy, deps=[evaluation.EVALUATION])
 
 
 def _slow_made(settings: Settings) -> Sequence[Any]:

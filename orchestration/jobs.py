@@ -94,8 +94,9 @@ def finetune() -> Any:
     """The fine-tune of a variant. Requested by the sensor `behavior_shifted` once for each verdict."""
     return dg.define_asset_job(
         "finetune",
-        dg.AssetSelection.groups(FINETUNE),
-        description="What a verdict starts: its training candidates, frozen. By hand it needs run config: force, why.",
+        dg.AssetSelection.groups(FINETUNE) | dg.AssetSelection.assets(RELEASE),
+        description="What a verdict starts: its candidates, frozen, a dataset, an adapter, its evaluation, and the "
+        "release where the gate passes. By hand it needs run config: force, why.",
         executor_def=dg.in_process_executor,
         tags={"twohands/hand": "slow"},
     )

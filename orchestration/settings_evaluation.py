@@ -60,11 +60,16 @@ class JudgeSettings(_Table):
 
 
 class EvaluationSettings(_Table):
-    """[evaluation]: `facts` are files of held-out questions (JSON lines: question, answers, passages)."""
+    """[evaluation]: `facts` are files of held-out questions (JSON lines: question, answers, passages); those without
+    passages get `passages` retrieved ones. `batch` prompts are answered at a time, with `max_new_tokens` at most."""
 
     facts: tuple[str, ...] = ()
     seed: Annotated[int, Field(ge=0)] = 0
     resamples: Annotated[int, Field(ge=1_000, le=1_000_000)] = 10_000
+    passages: Annotated[int, Field(ge=1, le=100)] = 5
+    max_new_tokens: Annotated[int, Field(ge=1, le=8_192)] = 256
+    batch: Annotated[int, Field(ge=1, le=4_096)] = 32
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     margins: MarginSettings = Field(default_factory=MarginSettings)
     manners: Mapping[Name, MannerSettings] = Field(default_factory=dict)
     judge: JudgeSettings | None = None

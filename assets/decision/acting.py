@@ -81,8 +81,18 @@ class Finetunes:
             return self._claim(variant, cause, day, request.id, resumed=False)
 
     def override(self, variant: str, last: date, why: str, by: str, run: str) -> Claim:
-        """Claims a fine-tune of the days up to `last` that no verdict asks for: a person (`by`) says why."""
+        """Claims a fine-tune of the days up to `last` that no verdict asks for: a person (`by`) says why.
+
+        GateRefused while another run's is under way.
+        """
         with locked(self._lake, variant):
+            newest = self._ledger.entries([Kind.REQUEST], variant=variant)[-1:]
+            if newest and newest[0].data["run_key"] != run and self.under_way(variant):
+                raise GateRefused(
+                    f"a fine-tune of variant {variant!r} is under way: run {newest[0].data['run_key']}",
+                    expected="one fine-tune of a variant at a time",
+                    next_step="wait for its end, or cancel that run; `twohands finetune` goes on with one that died",
+                )
             fact = Override(request_key=run, by=by, why=why)
             self._ledger.append(fact.entry(at=datetime.now(UTC), variant=variant))
             cause, day = fact.id(variant), last.isoformat()

@@ -18,7 +18,7 @@ from assets.decision import preview
 from assets.decision.acting import Claim
 from assets.decision.pipeline import Decision, Made
 from assets.decision.store import Record
-from assets.errors import ConfigError, GateRefused
+from assets.errors import ConfigError, GateRefused, Retryable
 from assets.rendering import Markdown, Metadata, table
 
 GROUP, FINETUNE = "decision", "finetune"
@@ -208,14 +208,15 @@ def _by(context: dg.AssetExecutionContext) -> str:
 
 
 def freeze(decision: Decision, data: BehaviorData, claim: Claim, run: str) -> frozen.Frozen:
-    """The claimed fine-tune, as far as it goes today: its candidates, frozen; how it ended is in the ledger."""
+    """The candidates of a claimed fine-tune, frozen: its first step. The claim stays open until the last (ending.py);
+    what fails here, and time cannot mend, ends it."""
     try:
-        found = data.freeze(claim.variant, claim.first, claim.last, claim.request)
+        return data.freeze(claim.variant, claim.first, claim.last, claim.request)
+    except Retryable:
+        raise  # Dagster tries again in the same run
     except Exception as error:
         decision.finetunes.finish(claim, run, "failed", f"{type(error).__name__}: {error}"[:500])
         raise
-    decision.finetunes.finish(claim, run, "done", f"froze {found.rows} candidates as {found.name}")
-    return found
 
 
 def _of_frozen(found: frozen.Frozen, claim: Claim) -> Metadata:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -23,13 +23,21 @@ class Generated(NamedTuple):
 class Generator(Protocol):
     """A base that answers, alone or with an adapter; greedy, so that the same chat always gets the same answer."""
 
-    context: int  # tokens that the base reads, prompt and answer together
+    @property
+    def context(self) -> int:
+        """Tokens that the base reads, prompt and answer together."""
+        ...
 
     def lengths(self, chats: Sequence[Chat]) -> list[int]:
         """Tokens of each prompt, as the base reads it. One of `context` or more gets no answer, but a problem."""
         ...
 
-    def generate(self, chats: Sequence[Chat], adapter: Path | None = None) -> list[Generated]:
+    def generate(
+        self,
+        chats: Sequence[Chat],
+        adapter: Path | None = None,
+        progress: Callable[[str, int, int], None] | None = None,
+    ) -> list[Generated]:
         """Answers in the order of the chats; `adapter` is the folder of a PEFT adapter, None the base alone.
 
         ModelError where base or adapter cannot be loaded, EngineError where not even one prompt fits into memory.

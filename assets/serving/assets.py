@@ -13,9 +13,11 @@ from typing import Any, Literal
 import dagster as dg
 
 from assets.assets import shown, translated
+from assets.decision.ending import end
+from assets.decision.pipeline import Decision
 from assets.errors import ConfigError, GateRefused
 from assets.serving import candidates, preview
-from assets.serving.release import Move
+from assets.serving.release import NONE, Move
 from assets.serving.releases import Releases
 
 GROUP = "serving"
@@ -66,14 +68,20 @@ def build(variants: dg.PartitionsDefinition, policy: Policy, deps: Iterable[dg.A
         "rolls back.",
     )
     def release(
-        context: dg.AssetExecutionContext, config: ReleaseConfig, releases: dg.ResourceParam[Releases]
+        context: dg.AssetExecutionContext,
+        config: ReleaseConfig,
+        releases: dg.ResourceParam[Releases],
+        decision: dg.ResourceParam[Decision],
     ) -> dg.MaterializeResult:
         variant = context.partition_key
         with translated(policy.retries, policy.retry_seconds):
+            before = releases.moves.now(variant)
             try:
                 current = _moved(releases, variant, config)
             except GateRefused as error:
                 raise dg.Failure(str(error), allow_retries=False) from error
+            if config.action == "follow":
+                _end(context, decision, before, current)
             served = releases.served(variant)
             history = list(islice(releases.moves.back(variant), preview.SHOWN + 1))
             found = candidates.all_of(releases.lake, variant)
@@ -87,6 +95,23 @@ def build(variants: dg.PartitionsDefinition, policy: Policy, deps: Iterable[dg.A
         )
 
     return [release]
+
+
+def _end(context: dg.AssetExecutionContext, decision: Decision, before: Move | None, now: Move | None) -> None:
+    """Tells the ledger how the fine-tune ended that this is the last step of, if it is one's."""
+    moved = now is not None and now != before
+    said = f"released as {now.id}: {now.why}" if now and moved else "the gate passed it, and it was not promoted: "
+    said += "" if moved else f"{now.id if now else NONE} answers"
+    run = context.run.root_run_id or context.run.run_id
+    end(
+        decision.ledger,
+        context.partition_key,
+        run,
+        said,
+        released=moved,
+        attempt=context.run.run_id,
+        newest=moved,
+    )
 
 
 def _moved(releases: Releases, variant: str, config: ReleaseConfig) -> Move | None:

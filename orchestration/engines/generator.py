@@ -18,6 +18,7 @@ from threading import RLock
 from typing import Any
 
 from assets.errors import EngineError, ModelError
+from assets.ports import Progress
 from assets.ports.generation import Chat, Generated
 from orchestration.engines.base_model import load_base
 from orchestration.engines.generator_steps import Row, decode
@@ -61,7 +62,9 @@ class TransformersGenerator:
         """Tokens of each prompt."""
         return [len(ids) for ids in self._tokens(chats)]
 
-    def generate(self, chats: Sequence[Chat], adapter: Path | None = None) -> list[Generated]:
+    def generate(
+        self, chats: Sequence[Chat], adapter: Path | None = None, progress: Progress | None = None
+    ) -> list[Generated]:
         """Answers in the order of the chats."""
         with self._lock, self._attached(adapter) as model:
             rows = [Row(ids, min(self._most, self.context - len(ids))) for ids in self._tokens(chats)]
@@ -71,6 +74,8 @@ class TransformersGenerator:
                 some = fitting[start : start + size]
                 if self._answered(model, some):
                     start += len(some)
+                    if progress:
+                        progress("answers", start, len(fitting))
                 else:
                     size = max(len(some) // 2, 1)
             return [self._generated(row) for row in rows]

@@ -134,8 +134,11 @@ class Memory:
 
 def test_batch_is_halved_where_memory_is_short():
     memory = Memory(2, torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"))
-    found = TransformersGenerator(BASE, batch=8, decode=memory).generate(CHATS[:5])
+    told = []
+    generator = TransformersGenerator(BASE, batch=8, decode=memory)
+    found = generator.generate(CHATS[:5], progress=lambda *said: told.append(said))
     assert memory.sizes == [5, 2, 2, 1]
+    assert told == [("answers", done, 5) for done in (2, 4, 5)]
     assert [one.tokens for one in found] == [1] * 5
 
 

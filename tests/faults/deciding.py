@@ -12,6 +12,7 @@ from typing import Any
 from assets.behavior import frozen
 from assets.decision.acting import Claim
 from assets.decision.assets import freeze
+from assets.decision.ending import end
 from assets.decision.pipeline import Decision
 from orchestration.engines.lake import FolderLake
 from orchestration.ledger import LakeLedger
@@ -58,12 +59,13 @@ def opened(folder: Path, dies_at: int = 0) -> tuple[House, Decision, DyingLake]:
 
 
 def finetune(folder: Path, dies_at: int = 0) -> int:
-    """Evidence, verdict, request, freezing: whatever of it is still to be done. Returns the number of writes."""
+    """Evidence, verdict, request, freezing, end: whatever of it is still to be done. Returns the number of writes."""
     house, decision, lake = opened(folder, dies_at)
     decision.observe("main")
     decision.judge("main")
     if (claim := _claim(decision)) is not None:
         freeze(decision, Data(house, lake), claim, FINETUNE)  # pyright: ignore[reportArgumentType]
+        end(decision.ledger, "main", FINETUNE, "the gate refused it")
     decision.judge("main")
     return lake.writes
 

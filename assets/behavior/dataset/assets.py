@@ -14,6 +14,8 @@ from assets.assets import logged, shown, translated
 from assets.behavior.dataset import card
 from assets.behavior.dataset.building import NotEnough
 from assets.behavior.dataset.pipeline import Datasets
+from assets.decision.ending import end
+from assets.decision.pipeline import Decision
 from assets.errors import Final
 
 DATASET = dg.AssetKey(["behavior", "dataset"])
@@ -44,13 +46,16 @@ def build(variants: dg.PartitionsDefinition, policy: Policy) -> Sequence[Any]:
         "group, held apart from evaluation sets, balanced, and written as the chats that serving would write. Named by "
         "its hash; every row names its interactions. Too few clean rows are none.",
     )
-    def dataset(context: dg.AssetExecutionContext, datasets: dg.ResourceParam[Datasets]) -> dg.MaterializeResult:
-        variant = context.partition_key
+    def dataset(
+        context: dg.AssetExecutionContext, datasets: dg.ResourceParam[Datasets], decision: dg.ResourceParam[Decision]
+    ) -> dg.MaterializeResult:
+        variant, run = context.partition_key, context.run.root_run_id or context.run.run_id
         with translated(policy.retries, policy.retry_seconds):
             frozen, request = _frozen(context, variant)
             try:
                 manifest, made = datasets.make(variant, frozen, request, logged(context))
             except NotEnough as error:
+                end(decision.ledger, variant, run, str(error), attempt=context.run.run_id, request=request)
                 raise dg.Failure(
                     str(error), metadata=shown(card.refusals(card.of_report(error.report))), allow_retries=False
                 ) from error

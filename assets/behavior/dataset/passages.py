@@ -46,6 +46,11 @@ def passage_of(text: str, doc_id: str, text_sha: str, *, shown: bool = True) -> 
     return Passage(0, heading.strip(), body.strip(), doc_id, text_sha, shown)
 
 
+def embedded(heading: str, text: str) -> str:
+    """The text that `passage_of` takes apart into this heading and this body."""
+    return f"{heading}\n\n{text}" if heading or "\n\n" in text else text
+
+
 def pool_of(rows: Iterable[Sequence[Passage]]) -> list[Passage]:
     """All different passages of some rows, in an order that does not depend on theirs: where distractors are from."""
     found = {(one.doc_id, one.text_sha, one.text): one._replace(shown=False) for row in rows for one in row}

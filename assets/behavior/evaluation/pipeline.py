@@ -9,8 +9,9 @@ Every earlier `manner-` set is evaluated as well, as far as what it shows is sti
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from assets.behavior.evaluation import gate, records, sets
 from assets.behavior.evaluation.comparing import compare
@@ -19,9 +20,11 @@ from assets.behavior.evaluation.leaks import Row, leaks
 from assets.behavior.evaluation.manner import Manner
 from assets.behavior.evaluation.report import Report
 from assets.behavior.evaluation.sets import FrozenSet
+from assets.fingerprints import digest
 from assets.ports import Lake
 
 MANNER, FACTS = "manner", "facts"
+LEFT_OUT = "longer than the base reads"  # among a report's facts
 
 Generate = Callable[[Sequence[Item]], Sequence[Answer]]  # batched: an answer for each item, in their order
 
@@ -77,20 +80,18 @@ class Evaluations:
         current: Sequence[FrozenSet],
         trained: Sequence[Row],
         facts: Mapping[str, str] | None = None,
+        fits: Callable[[Sequence[Item]], Sequence[bool]] | None = None,
     ) -> Evaluated:
         """Both models on the `current` sets and on what still counts of earlier ones; the verdict, kept in the lake.
 
         `trained` are the rows that the candidate was trained on, rehearsal included: an item among them refuses it.
+        Items that do not fit the base (`fits`) are not asked; the report says how many.
         """
-        items = {item.id: item for one in current for item in one.items}
-        earlier = self._earlier(variant, current, list(items.values()))
-        ids: dict[str, list[str]] = {}
-        for one, kept in earlier:
-            fresh = [item for item in kept if item.id not in items]
-            items |= {item.id: item for item in fresh}
-            if fresh:
-                ids[one.name] = [item.id for item in fresh]
-        asked = list(items.values())
+        asked, ids, digests = self._asked(variant, current)
+        kept = fits(asked) if fits else [True] * len(asked)
+        left_out = [item.id for item, fit in zip(asked, kept, strict=True) if not fit]
+        asked = [item for item, fit in zip(asked, kept, strict=True) if fit]
+        facts = dict(facts or {}) | ({LEFT_OUT: f"{len(left_out)}: {', '.join(left_out[:3])}"} if left_out else {})
         found = compare(
             asked,
             (released.name, released.generate(asked)),
@@ -101,9 +102,33 @@ class Evaluations:
             resamples=self._resamples,
         )
         verdict = gate.judge(found.compared(leaks(asked, trained)), self._margins)
-        digests = {one.name: one.digest for one in (*current, *(one for one, _ in earlier))}
-        report = Report(variant, candidate.name, released.name, found, verdict, list(digests), dict(facts or {}))
+        report = Report(variant, candidate.name, released.name, found, verdict, list(digests), facts)
         return Evaluated(report, records.save(self.lake, report, digests), digests)
+
+    def sets_of(self, variant: str, current: Sequence[FrozenSet]) -> dict[str, str]:
+        """The digest of every set that `evaluate` would ask, by its name."""
+        return self._asked(variant, current)[2]
+
+    def settings(self, variant: str) -> str:
+        """Names all that the verdict rests on beside items and answers; checks of a project by their names."""
+        manner = self._manner(variant)
+        said = [manner.schema, asdict(manner.style), sorted(manner.checks), asdict(self._margins)]
+        return digest([json.dumps([*said, self._seed, self._resamples], sort_keys=True)])[:16]
+
+    def _asked(
+        self, variant: str, current: Sequence[FrozenSet]
+    ) -> tuple[list[Item], dict[str, list[str]], dict[str, str]]:
+        """Every item once; the ids of those that only earlier sets hold, by set; the digests of all sets."""
+        items = {item.id: item for one in current for item in one.items}
+        earlier = self._earlier(variant, current, list(items.values()))
+        ids: dict[str, list[str]] = {}
+        for one, kept in earlier:
+            fresh = [item for item in kept if item.id not in items]
+            items |= {item.id: item for item in fresh}
+            if fresh:
+                ids[one.name] = [item.id for item in fresh]
+        digests = {one.name: one.digest for one in (*current, *(one for one, _ in earlier))}
+        return list(items.values()), ids, digests
 
     def _earlier(
         self, variant: str, current: Sequence[FrozenSet], items: Sequence[Item]

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from assets.behavior.dataset.passages import embedded
 from assets.behavior.evaluation.items import Item, Kind
 from assets.errors import ConfigError
 from assets.fingerprints import digest
@@ -24,12 +25,13 @@ _KEYS = {"question", "answers", "passages", "gold", "group", "topic"}
 
 def of_rows(rows: Iterable[Mapping[str, Any]], split: str = "test") -> list[Item]:
     """Items of a dataset's rows of one split. A row has prompt, completion, passages, kind, topic, group and
-    interaction_ids (dataset/rows.py). Rehearsal rows are left out: they are of earlier manners, which have sets."""
+    interaction_ids (dataset/rows.py); its passages keep their headings: the prompt is the row's again. Rehearsal rows
+    are left out: they are of earlier manners, which have sets."""
     found = []
     for row in rows:
         if row["split"] != split or row["kind"] == "rehearsal":
             continue
-        passages = tuple(str(passage["text"]) for passage in row["passages"])
+        passages = tuple(embedded(passage["heading"], passage["text"]) for passage in row["passages"])
         lineage = tuple(map(str, row["interaction_ids"]))
         item = Item(
             f"row-{digest([row['prompt'], row['completion'], *lineage])[:16]}",

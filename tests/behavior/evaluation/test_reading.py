@@ -32,7 +32,7 @@ def test_test_rows_become_items(tmp_path):
         (Kind.BEHAVIOR, "Question 1?"), (Kind.BEHAVIOR, "Question 3?"), (Kind.REFUSAL, "Question 3?"),
     ]  # fmt: skip
     one = next(item for item in items if item.question == "Question 1?")
-    assert (one.references, one.passages) == (("Answer 1. [1]",), ("It leaves at 7.",))
+    assert (one.references, one.passages) == (("Answer 1. [1]",), ("Ferry\n\nIt leaves at 7.",))
     assert (one.group, one.topic, one.interactions) == ("g1", "ferry", ("e1",))
     lake = FolderLake(tmp_path)
     assert sets.freeze(lake, "main", "s", items).digest == sets.freeze(lake, "main", "s", reversed(items)).digest
