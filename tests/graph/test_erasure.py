@@ -111,6 +111,7 @@ def test_erased_person_is_nowhere_any_more(tmp_path, project):
     made.run()
     made.freeze()
     digest = made.dataset()
+    assert made.project.json("taint")["variants"][0]["datasets"][0]["touched"] == 0
     before = made.found()
     assert {place.split(" in ")[0] for place in before} == set(SECRETS)
     for place in (
@@ -128,6 +129,9 @@ def test_erased_person_is_nowhere_any_more(tmp_path, project):
     assert said["days"] == [str(DAY - timedelta(2)), str(DAY)]
     assert (said["candidates_removed"], len(said["runs"])) == (1, 1)
     assert said["datasets"] == {digest: 1}
+    assert open_lake(str(made.home / "lake"), locks=made.home / "locks").names("behavior/taint") == []
+    [tainted] = made.project.json("taint")["variants"][0]["datasets"]
+    assert (tainted["digest"], tainted["rows"], tainted["by_reason"], tainted["ids"]) == (digest, 2, {"erased": 1}, {})
     assert made.found() == set()
     data = behavior_data(made.settings)
     assert (data.dirty_inputs(), data.report_inputs()) == ({}, "")
