@@ -15,7 +15,16 @@ from typing import Any
 import click
 
 from assets.errors import ConfigError, GateRefused, TwohandsError
-from orchestration import cli_behavior, cli_decision, cli_ledger, cli_release, cli_replay, cli_taint, cli_upkeep
+from orchestration import (
+    cli_behavior,
+    cli_decision,
+    cli_finetune,
+    cli_ledger,
+    cli_release,
+    cli_replay,
+    cli_taint,
+    cli_upkeep,
+)
 from orchestration import cli_views as views
 from orchestration.cli_behavior import json_flag
 from orchestration.config import load
@@ -226,7 +235,7 @@ def dev(context: Context, port: int, host: str) -> None:
     serve(context.settings, host, port)
 
 
-for commands in (cli_behavior, cli_upkeep, cli_decision, cli_release, cli_replay, cli_ledger, cli_taint):
+for commands in (cli_behavior, cli_upkeep, cli_decision, cli_finetune, cli_release, cli_replay, cli_ledger, cli_taint):
     for command in commands.COMMANDS:
         cli.add_command(command)
 

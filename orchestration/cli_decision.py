@@ -1,4 +1,4 @@
-"""The commands of the decision: shift, approve, finetune."""
+"""The commands of the decision: shift and approve."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from assets.errors import GateRefused
-from assets.fingerprints import sha256_text
 from orchestration.cli_behavior import json_flag
 from orchestration.cli_replay import drawable
 
@@ -54,12 +52,12 @@ def chosen(context: Context, variant: str) -> str:
 @click.pass_obj
 def shift(context: Context, variant: str, freeze: bool, why: str, figure: Path | None) -> None:
     """Has behavior shifted? The evidence on the closed days, and the verdict with every gate."""
-    _check_why("--freeze", freeze, why, "it forgets what was usual before.")
+    check_why("--freeze", freeze, why, "it forgets what was usual before.")
     decision, name = context.decision, chosen(context, variant)
     if freeze:
         contract = decision.refreeze(name, why, person())
         click.echo(f"frozen: {contract.first_day} to {contract.last_day} are what is usual now", err=True)
-    _warn_if_dirty(context, decision)
+    warn_if_dirty(context, decision)
     made = decision.judge(name)
     if figure is not None:
         _draw(decision, made, figure)
@@ -78,7 +76,7 @@ def _draw(decision: Decision, made: Made, file: Path) -> None:
         click.echo(f"{file} was not drawn: no day is monitored yet", err=True)
 
 
-def _check_why(flag: str, given: bool, why: str, because: str) -> None:
+def check_why(flag: str, given: bool, why: str, because: str) -> None:
     """A reason belongs to an override, and an override needs one."""
     if given and not why.strip():
         raise click.UsageError(f"{flag} needs --why TEXT: {because}")
@@ -101,51 +99,7 @@ def approve(context: Context, variant: str, deny: bool, why: str) -> None:
     context.show({**said, **verdict_json(name, made)}, lambda: verdict_text(name, made))
 
 
-@click.command()
-@variant_option
-@click.option("--force", is_flag=True, help="Although no verdict asks for it; needs --why. Recorded as an override.")
-@click.option("--why", default="", help="The reason, which the ledger keeps.")
-@json_flag
-@click.pass_obj
-def finetune(context: Context, variant: str, force: bool, why: str) -> None:
-    """Act on a verdict that asks for a fine-tune; exit code 3 where none does.
-
-    Today that freezes the training candidates which the verdict names.
-    """
-    from assets.decision.assets import freeze
-
-    _check_why("--force", force, why, "the ledger keeps who spent money on no evidence, and why.")
-    decision, name = context.decision, chosen(context, variant)
-    if force:
-        run = f"cli-{sha256_text(f'{name} {why} {decision.snapshot(name).digest()}')[:16]}"
-        claim = decision.force(name, why, person(), run)
-    else:
-        _warn_if_dirty(context, decision)
-        made = decision.judge(name)
-        pending = decision.finetunes.resumable(name, "cli-")
-        if pending is None and made.verdict.action != "finetune":
-            raise GateRefused(
-                f"no fine-tune of variant {name!r}: {made.verdict.sentence}",
-                expected="a verdict `finetune`",
-                next_step="wait, answer it (`twohands approve`), or override it (--force --why TEXT)",
-            )
-        cause = pending or made.id
-        run = f"cli-{sha256_text(cause)[:16]}"
-        claim = decision.finetunes.begin(name, cause, run, person())
-    found = freeze(decision, context.behavior, claim, run)
-    value = {
-        "variant": name,
-        "request": claim.request,
-        "cause": claim.cause,
-        "rows": found.rows,
-        "sources": dict(found.sources),
-        "days": [found.first.isoformat(), found.last.isoformat()],
-        "stored_as": found.name,
-    }
-    context.show(value, lambda: f"{found.rows} candidates of {found.first} to {found.last} frozen as {found.name}")
-
-
-COMMANDS: Sequence[click.Command] = (shift, approve, finetune)
+COMMANDS: Sequence[click.Command] = (shift, approve)
 
 
 def verdict_json(variant: str, made: Made) -> dict[str, Any]:
@@ -207,7 +161,8 @@ def _bar(evidence: float, threshold: float) -> str:
     return f"highest M {evidence:.3g} [{'#' * full}{'.' * (BARS - full)}] {threshold:,.0f} (log scale)"
 
 
-def _warn_if_dirty(context: Context, decision: Decision) -> None:
+def warn_if_dirty(context: Context, decision: Decision) -> None:
+    """Says where closed days are not built as they would be now."""
     dirty = [day for day in context.behavior.dirty_inputs() if day <= decision.closed()]
     if dirty:
         span = f"{dirty[0]}..{dirty[-1]}"

@@ -26,6 +26,7 @@ from tests.test_cli import Project
 DAYS = REFERENCE + 20  # the shift of the stream, 10 days after the reference, is shown by the last of them
 LAST = datetime.now(UTC).date() - timedelta(days=3)  # the newest closed day
 FIRST = LAST - timedelta(days=DAYS - 1)
+FREEZE = ("--until", "candidates")  # what follows needs interactions, and a base
 SETTINGS = '[behavior]\nlanding = "landing"\n[variants.main]\n[variants.stiff]\n[decision]\nmin_examples = 20\n'
 
 
@@ -211,7 +212,7 @@ def test_approved_proposal_is_acted_on_and_then_answered_no_more(careful):
     assert (said["answered"], said["granted"], said["verdict"]) == (proposed["id"], True, "finetune")
     [answer] = careful.ledger.entries([Kind.APPROVAL])
     assert (answer.data["why"], answer.data["granted"]) == ("I read ten of them", True)
-    assert careful.json("finetune")["cause"] == said["id"]
+    assert careful.json("finetune", *FREEZE)["cause"] == said["id"]
     assert "has no verdict to approve" in careful.refused(3, "approve")
 
 
@@ -236,23 +237,44 @@ def test_finetune_without_a_verdict_that_asks_for_it_is_refused(calm):
     assert calm.kinds() == ["verdict"]
 
 
-def test_finetune_acts_on_a_verdict_once(moved):
-    said = moved.json("finetune")
-    verdict, request, finished = moved.ledger.entries()
-    assert (said["request"], said["cause"]) == (request.id, verdict.id)
-    assert (request.data["cause"], finished.data["outcome"]) == (verdict.id, "done")
+def test_finetune_freezes_what_its_verdict_names_and_claims_it_once(moved):
+    said = moved.json("finetune", *FREEZE)
+    verdict, request = moved.ledger.entries()
+    assert (said["request"], said["cause"], said["outcome"]) == (request.id, verdict.id, "stopped after candidates")
+    assert request.data["cause"] == verdict.id
     assert said["days"] == [verdict.data["evidence"]["changed"], str(LAST)]
     days = (LAST - date.fromisoformat(said["days"][0])).days + 1
     assert (said["rows"], said["sources"]) == (20 * days, {"correction": 20 * days})
     assert moved.lake.read(said["stored_as"]).num_rows == said["rows"]
+    assert moved.json("finetune", *FREEZE)["request"] == request.id  # it goes on, and claims nothing anew
+    assert moved.kinds().count("request") == 1
+
+
+def refused(project, *arguments: str):
+    """What is printed of a fine-tune that was claimed, and then refused."""
+    code, out, err = project.run("finetune", "--json", *arguments)
+    assert code == 3, err
+    return json.loads(out), err
+
+
+def test_finetune_of_too_few_clean_rows_has_ended_and_released_nothing(moved):
+    said, err = refused(moved)
+    assert (said["outcome"], "adapter" in said) == ("refused", False)
+    assert said["refused"].startswith("not enough: ")
+    assert said["refused"] in err
+    [ended] = map(Finished.of, moved.ledger.entries([Kind.FINISHED]))
+    assert (ended.request, ended.outcome, ended.released) == (said["request"], "done", False)
+    assert ended.detail.startswith("not enough: ")
     assert "counted anew after the fine-tune" in moved.refused(3, "finetune")
     assert moved.kinds().count("request") == 1
 
 
 def test_finetune_is_readable(moved):
-    code, out, _ = moved.run("finetune")
+    code, out, err = moved.run("finetune", *FREEZE)
     assert code == 0
     assert f"candidates of {moved.ledger.entries()[0].data['evidence']['changed']} to {LAST} frozen as behavior" in out
+    assert out.splitlines()[-1] == "main: stopped after candidates"
+    assert err.startswith("candidates: ")
 
 
 def test_finetune_that_finds_no_candidate_fails_and_goes_on_when_there_are_some(tmp_path):
@@ -261,8 +283,35 @@ def test_finetune_that_finds_no_candidate_fails_and_goes_on_when_there_are_some(
     assert "no training candidate of variant 'main' between " in err
     assert forced.ledger.entries([Kind.FINISHED])[0].data["outcome"] == "failed"
     forced.candidates()
-    assert forced.json("finetune")["cause"] == forced.ledger.entries([Kind.OVERRIDE])[0].id
-    assert (forced.kinds().count("request"), forced.kinds().count("finished")) == (1, 2)
+    assert refused(forced)[0]["cause"] == forced.ledger.entries([Kind.OVERRIDE])[0].id
+    ends = [entry.data["outcome"] for entry in forced.ledger.entries([Kind.FINISHED])]
+    assert (forced.kinds().count("request"), ends) == (1, ["failed", "done"])
+
+
+def test_second_finetune_beside_one_that_runs_is_refused(moved):
+    with moved.lake.lock("finetune-main", 0):
+        assert "is under way in another process" in moved.refused(3, "finetune", "--force", "--why", "now")
+    assert moved.kinds() == []
+
+
+def claimed(project, run: str) -> Request:
+    fact = Request(cause="override:main:x", run_key=run, by="somebody", day=str(LAST))
+    project.ledger.append(fact.entry(at=datetime.now(UTC), variant="main"))
+    return fact
+
+
+def test_force_waits_for_a_run_that_is_under_way(moved):
+    claimed(moved, "a-run-of-dagster")
+    err = moved.refused(3, "finetune", "--force", "--why", "now")
+    assert "a fine-tune of variant 'main' is under way: run a-run-of-dagster" in err
+    assert moved.kinds().count("request") == 1
+
+
+def test_force_does_not_wait_for_a_command_that_was_killed(moved):
+    before = claimed(moved, "cli-dead")
+    assert moved.json("finetune", "--force", "--why", "now", *FREEZE)["request"] != before.id("main")
+    [ended] = map(Finished.of, moved.ledger.entries([Kind.FINISHED]))
+    assert (ended.run, ended.outcome, ended.detail) == ("cli-dead", "failed", "its process ended without a word")
 
 
 @pytest.mark.parametrize("why", [(), ("--why", " ")])
@@ -272,13 +321,19 @@ def test_force_wants_a_reason(calm, why):
 
 
 def test_forced_finetune_is_an_override_in_the_ledger(calm):
-    said = calm.json("finetune", "--force", "--why", "a new brand voice")
-    assert calm.kinds() == ["override", "request", "finished"]
+    code, out, err = calm.run("finetune", "--force", "--why", "a new brand voice", *FREEZE, "--json")
+    said = json.loads(out)
+    assert code == 0
+    assert calm.kinds() == ["verdict", "override", "request"]
+    [overridden] = said["overridden"]  # which of the policy's conditions did not hold
+    assert overridden.startswith("evidence: ")
+    assert overridden.endswith("(>= 7,300)")
+    assert f"overridden: {overridden}\n" in err
     override = calm.ledger.entries([Kind.OVERRIDE])[0]
     assert (said["cause"], override.data["why"]) == (override.id, "a new brand voice")
     assert (said["days"][1], said["rows"] > 0) == (str(LAST), True)
-    calm.json("finetune", "--force", "--why", "a new brand voice")  # said twice, it is still one
-    assert calm.kinds() == ["override", "request", "finished"]
+    assert calm.run("finetune", "--force", "--why", "a new brand voice", *FREEZE)[0] == 0
+    assert calm.kinds().count("request") == 1  # said twice, it is still one
 
 
 def test_force_before_the_first_closed_day_has_nothing_to_train_on(calm):
@@ -306,6 +361,6 @@ def test_finetune_takes_over_from_a_run_that_failed(moved):
         Finished(request=request.id, run=run, outcome="failed", detail="killed").entry(at=at, variant="main")
     )
     assert moved.json("shift")["verdict"] == "blocked"
-    assert moved.json("finetune")["request"] == request.id
+    assert refused(moved)[0]["request"] == request.id
     assert moved.json("shift")["verdict"] == "wait"
     assert moved.kinds().count("request") == 1
