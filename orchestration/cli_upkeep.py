@@ -121,9 +121,7 @@ def _erased_text(value: Mapping[str, Any]) -> str:
         lines.append(f"not known: {', '.join(value['unknown'])}")
     if value["datasets"]:
         lost = ", ".join(f"{name[:16]} ({rows} rows)" for name, rows in value["datasets"].items())
-        lines.append(
-            f"taken out of datasets: {lost}; adapters that were trained on these know them still (`twohands taint`)"
-        )
+        lines.append(f"taken out of datasets: {lost}; adapters that learned from these know them (`twohands taint`)")
     if value["files"]:
         lines.append(f"take their lines out of: {', '.join(value['files'])}")
     if value["runs"]:

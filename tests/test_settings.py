@@ -52,6 +52,8 @@ def test_smallest_file_gets_every_default(write, tmp_path):
         ('[sources.a]\nurl = "x"\n[index]\ngolden = "no.jsonl"\n', "index.golden: received 'no.jsonl'"),
         ('[sources.a]\nurl = "x"\n[automation]\ntimezone = "Mars/Base"\n', "automation.timezone: received 'Mars/Base'"),
         ('[sources.a]\nurl = "x"\n[automation]\nreconcile = "daily"\n', "automation.reconcile: received 'daily'.*cron"),
+        ('[sources.a]\nurl = "x"\n[automation]\nfinetune = "weekly"\n', "automation.finetune: received 'weekly'.*cron"),
+        ('[sources.a]\nurl = "x"\n[decision]\nmax_tainted_share = 5\n', r"decision.max_tainted_share: received 5"),
         (LOGS + 'table = "t"\n', r"warehouse\.logs\.schema_name: missing"),
         (LOGS + 'schema_name = "s"\ntabel = "t"\n', r"warehouse\.logs\.tabel: unknown key.*Did you mean 'table'"),
         (LOGS + 'schema_name = "s"\ntable = "a\\"b"\n', r"warehouse\.logs\.table: received"),

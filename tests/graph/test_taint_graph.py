@@ -13,6 +13,7 @@ from assets.behavior.dataset.assets import DATASET
 from assets.behavior.pipeline import BUILT
 from assets.behavior.taint.assets import TAINT
 from assets.behavior.taint.checks import STANDS
+from assets.behavior.taint.looking import FOLDER
 from assets.decision.assets import APPROVE_TAG, CANDIDATES, VERDICT_TAG
 from assets.decision.tainted import FromTaints
 from assets.serving.release import Release
@@ -114,6 +115,8 @@ def test_correction_of_what_an_adapter_learned_is_shown_proposed_and_done_when_a
     assert {check.passed for check in checks.values()} == {False}
     assert {check.severity for check in checks.values()} == {dg.AssetCheckSeverity.WARN}
     assert (world.tick("evidence_due"), world.tick("behavior_shifted")) == ([], [])  # a person is asked first
+    world.lake.remove(world.lake.names(FOLDER))  # as an erasure does
+    assert len(world.tick("evidence_due")) == 1
     shown, _ = world.decide(tags=APPROVED)
     assert shown["action"] == "finetune"
     [request] = world.tick("behavior_shifted")

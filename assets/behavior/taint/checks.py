@@ -36,7 +36,7 @@ def _check(name: str, asset: dg.AssetKey, limits: Mapping[str, float], retries: 
     )
     def made_of_what_still_stands(taints: dg.ResourceParam[Taints]) -> dg.AssetCheckResult:
         with translated(retries, retry_seconds):
-            found = {variant: looked_at(name, taints.look(variant)) for variant in limits}
+            found = {variant: looked_at(name, taints.look(variant, named=False)) for variant in limits}
         return result(name, found, limits)
 
     return made_of_what_still_stands

@@ -13,7 +13,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
 import pyarrow.compute
@@ -31,7 +31,15 @@ pc: Any = pyarrow.compute  # its functions are made at import, where no type che
 FOLDER = "behavior/taint"
 NAMED = 20  # ids of each reason that are given
 _TEXTS = ("id", "prompt", "response", "corrected_response", "passages", "schema_ok")
-_Noted = dict[str, Any]  # "content"; "days": day -> {"built": ..., "touched": {place of a row: reason}}
+_Noted = dict[str, Any]  # "content"; "splits"; "days": day -> {"built": ..., "touched": {place: [reason, split]}}
+
+
+class _Seen(NamedTuple):
+    """Rows of a dataset by split, the touched ones by their place, and the first day of its rows."""
+
+    splits: Mapping[str, int]
+    touched: Mapping[int, tuple[Touch, str]]
+    first: str
 
 
 class Made(Protocol):
@@ -60,16 +68,20 @@ class Taints:
     ) -> None:
         self.lake, self._adapters, self._released = lake, adapters, released
 
-    def look(self, variant: str) -> Report:
-        """Every dataset and adapter of a variant. CorruptState where a dataset is damaged."""
-        made, answers = self._adapters(variant), self._released(variant)
+    def look(self, variant: str, *, named: bool = True) -> Report:
+        """Every dataset and adapter of a variant; without `named` no interaction is named, which is cheaper.
+
+        CorruptState where a dataset is damaged.
+        """
+        made, answers, built = self._adapters(variant), self._released(variant), self._built()
         manifests = {one.digest: one for one in store.manifests(self.lake, variant)}
-        rows = {name: self._rows(one) for name, one in manifests.items()}
-        adapters = [_of_adapter(self.lake, one, answers, manifests.get(one.dataset), rows) for one in made]
+        seen = {name: self._seen(one, built) for name, one in manifests.items()}
+        adapters = [_of_adapter(self.lake, one, answers, manifests.get(one.dataset), seen) for one in made]
         datasets = []
-        for name, (lines, found) in rows.items():
+        for name, found in seen.items():
+            ids = self._ids(manifests[name], found) if named and found.touched else {}
             of = tuple(one.id for one in made if one.dataset == name)
-            datasets.append(_of_dataset(manifests[name], lines, found, of, answers in of))
+            datasets.append(_of_dataset(manifests[name], found, ids, of, answers in of))
         return Report(variant, tuple(datasets), tuple(adapters))
 
     def released(self, variant: str) -> OfAdapter | None:
@@ -78,8 +90,8 @@ class Taints:
         if one is None:
             return None
         found = [manifest for manifest in store.manifests(self.lake, variant) if manifest.digest == one.dataset]
-        rows = {manifest.digest: self._rows(manifest) for manifest in found}
-        return _of_adapter(self.lake, one, one.id, found[0] if found else None, rows)
+        seen = {manifest.digest: self._seen(manifest, self._built()) for manifest in found}
+        return _of_adapter(self.lake, one, one.id, found[0] if found else None, seen)
 
     def stamp(self, variant: str) -> str:
         """What else than built days may change the taint of the adapter that answers: cheap, for sensors."""
@@ -90,23 +102,39 @@ class Taints:
         answers = self._released(variant)
         return next((one for one in self._adapters(variant) if one.id == answers), None) if answers else None
 
-    def _rows(self, manifest: Manifest) -> tuple[list[Line], dict[int, Touch]]:
-        """The rows of a dataset, and by their place the touched ones."""
-        lines = store.lineage(self.lake, manifest)
+    def _built(self) -> dict[str, str]:
+        return json.loads(self.lake.read_text(BUILT) or "{}")
+
+    def _seen(self, manifest: Manifest, built: Mapping[str, str]) -> _Seen:
+        """The rows of a dataset as they are noted; its days that were built anew since are looked at first."""
         name = _note(manifest.variant, manifest.digest)
         text = self.lake.read_text(name) or ""
-        known, built = _noted(text, manifest.content), json.loads(self.lake.read_text(BUILT) or "{}")
-        places: dict[date, list[int]] = defaultdict(list)
+        known = _noted(text, manifest.content)
+        days = known["days"]
+        if not days or any(not (stamp := built.get(day)) or stamp != one["built"] for day, one in days.items()):
+            self._look(manifest, known, built)
+            if (now := json.dumps(known, sort_keys=True)) != text:
+                self.lake.write_text(name, now)
+        found = {int(k): (Touch(v[0]), v[1]) for day in days.values() for k, v in day["touched"].items()}
+        return _Seen(known["splits"], found, min(days, default=""))
+
+    def _look(self, manifest: Manifest, known: _Noted, built: Mapping[str, str]) -> None:
+        lines, places = store.lineage(self.lake, manifest), defaultdict(list)
         for place, line in enumerate(lines):
             places[line.day].append(place)
+        known["splits"] = dict(Counter(line.split for line in lines))
         for day, of_day in places.items():
             stamp, before = built.get(day.isoformat(), ""), known["days"].get(day.isoformat())
             if before is None or not stamp or before["built"] != stamp:
                 found = _of_day(self.lake, day, [(place, lines[place]) for place in of_day])
-                known["days"][day.isoformat()] = {"built": stamp, "touched": {str(k): str(v) for k, v in found}}
-        if (now := json.dumps(known, sort_keys=True)) != text:
-            self.lake.write_text(name, now)
-        return lines, {int(k): Touch(v) for day in known["days"].values() for k, v in day["touched"].items()}
+                touched_ = {str(place): [str(touch), lines[place].split] for place, touch in found}
+                known["days"][day.isoformat()] = {"built": stamp, "touched": touched_}
+
+    def _ids(self, manifest: Manifest, seen: _Seen) -> dict[Touch, tuple[str, ...]]:
+        lines, ids = store.lineage(self.lake, manifest), defaultdict(list)
+        for place, (touch, _) in sorted(seen.touched.items()):
+            ids[touch] += lines[place].interaction_ids
+        return {touch: tuple(some[:NAMED]) for touch, some in ids.items()}
 
 
 def _note(variant: str, dataset: str) -> str:
@@ -117,11 +145,11 @@ def _noted(text: str, content: str) -> _Noted:
     """What was found last time; nothing where the rows are others now, or the note cannot be read."""
     try:
         known = json.loads(text or "{}")
-        if known.get("content") == content and isinstance(known["days"], dict):
+        if known.get("content") == content and isinstance(known["days"], dict) and isinstance(known["splits"], dict):
             return known
     except (ValueError, KeyError, AttributeError):
         pass  # it is only what a look would find again
-    return {"content": content, "days": {}}
+    return {"content": content, "splits": {}, "days": {}}
 
 
 def _of_day(lake: Lake, day: date, rows: Sequence[tuple[int, Line]]) -> Iterator[tuple[int, Touch]]:
@@ -159,39 +187,25 @@ def _counted(reasons: Sequence[Touch]) -> dict[Touch, int]:
 
 
 def _of_dataset(
-    manifest: Manifest, lines: Sequence[Line], found: Mapping[int, Touch], adapters: tuple[str, ...], released: bool
+    manifest: Manifest, seen: _Seen, ids: Mapping[Touch, tuple[str, ...]], adapters: tuple[str, ...], released: bool
 ) -> OfDataset:
-    ids: dict[Touch, list[str]] = defaultdict(list)
-    for place, touch in sorted(found.items()):
-        ids[touch] += lines[place].interaction_ids
-    by = _counted([*found.values(), *[Touch.ERASED] * manifest.erased])
-    return OfDataset(
-        manifest.variant,
-        manifest.digest,
-        manifest.number,
-        Share(len(lines) + manifest.erased, by),
-        {touch: tuple(some[:NAMED]) for touch, some in ids.items()},
-        adapters,
-        released,
-    )
+    by = _counted([*(touch for touch, _ in seen.touched.values()), *[Touch.ERASED] * manifest.erased])
+    whole = Share(sum(seen.splits.values()) + manifest.erased, by)
+    return OfDataset(manifest.variant, manifest.digest, manifest.number, whole, ids, adapters, released)
 
 
 def _of_adapter(
-    lake: Lake,
-    made: Made,
-    answers: str,
-    manifest: Manifest | None,
-    rows: Mapping[str, tuple[Sequence[Line], Mapping[int, Touch]]],
+    lake: Lake, made: Made, answers: str, manifest: Manifest | None, seen: Mapping[str, _Seen]
 ) -> OfAdapter:
     if manifest is None:
         return OfAdapter(made.id, made.dataset, Share(), made.id == answers, known=False)
-    lines, found = rows[manifest.digest]
-    learnt = {place for place, line in enumerate(lines) if line.split == TRAIN}
-    lost = _erased_since(manifest, made.content)
-    by = _counted([*(touch for place, touch in found.items() if place in learnt), *[Touch.ERASED] * lost])
+    found, lost = seen[manifest.digest], _erased_since(manifest, made.content)
+    learnt = [touch for touch, split in found.touched.values() if split == TRAIN]
+    trained = Share(found.splits.get(TRAIN, 0) + lost, _counted([*learnt, *[Touch.ERASED] * lost]))
     card = json.loads(lake.read_text(manifest.frozen.removesuffix(".parquet") + ".json") or "{}")
-    first = str(card.get("first_day") or min((line.day.isoformat() for line in lines), default=""))
-    return OfAdapter(made.id, made.dataset, Share(len(learnt) + lost, by), made.id == answers, first_day=first)
+    return OfAdapter(
+        made.id, made.dataset, trained, made.id == answers, first_day=str(card.get("first_day") or found.first)
+    )
 
 
 def _erased_since(manifest: Manifest, content: str) -> int:

@@ -31,10 +31,10 @@ class Made:
 
 
 class Reads:
-    """A lake that counts which days' interactions are read."""
+    """A lake that counts which days' interactions are read, and how often the rows of datasets."""
 
     def __init__(self, lake) -> None:
-        self._lake, self.days = lake, []
+        self._lake, self.days, self.rows = lake, [], 0
 
     def __getattr__(self, name: str):
         return getattr(self._lake, name)
@@ -42,6 +42,7 @@ class Reads:
     def columns(self, name, columns):
         if name.startswith("behavior/interactions"):
             self.days.append(name.split("/")[2].removeprefix("day="))
+        self.rows += name.startswith("behavior/dataset")
         return self._lake.columns(name, columns)
 
 
@@ -163,8 +164,12 @@ def test_look_reads_the_days_that_were_built_again_and_no_others(world):
     assert world.whole().touched == 1
     assert world.lake.days == [str(one.day)]
     world.lake.days.clear()
+    world.lake.rows = 0
     assert world.whole().touched == 1  # from what was noted
-    assert world.lake.days == []
+    assert (world.lake.days, world.lake.rows) == ([], 1)  # the dataset's rows are read for the ids alone
+    assert world.taints.look("main", named=False).datasets[0].ids == {}
+    assert world.taints.released("main").trained.touched == 1
+    assert world.lake.rows == 1
     world.build(ROWS, one.day)
     assert world.whole().touched == 0  # taken back
 
