@@ -59,7 +59,7 @@ class DatasetSettings(_Table):
     distractor_share: Share = 0.25
     distractors: Annotated[int, Field(ge=1, le=20)] = 2
     rehearsal_share: Share = 0.2
-    refusal_share: Share = 0.2
+    refusal_share: Share = 0.3
     seed: Annotated[int, Field(ge=0)] = 0
     workers: Annotated[int, Field(ge=0, le=64)] = 0
     pii: PiiSettings = Field(default_factory=PiiSettings)

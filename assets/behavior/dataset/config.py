@@ -49,7 +49,7 @@ class DatasetConfig:
     distractor_share: float = 0.25  # of the rows
     distractors: int = 2
     rehearsal_share: float = 0.2  # of the rows to learn from
-    refusal_share: float = 0.2  # likewise: their questions again, with passages that do not answer them
+    refusal_share: float = 0.3  # likewise: their questions again, with passages that do not answer them
     max_tokens: int = 1_024  # of a row, as the base reads it
     seed: int = 0
     pii: PiiRules = PiiRules()

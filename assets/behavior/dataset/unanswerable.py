@@ -11,8 +11,9 @@ passages (as RAFT does: Zhang et al. 2024), and declines.
     drawn; others would hold what it states           those are passed over
     drawn; no passage is left                         no
 
-Passages of its own topic come first: they are what a retrieval without the right one would find. How to decline is
-what most declining rows say, else the words of the template.
+Of some passages that are drawn, those of its own topic first, the ones that share most with the question are shown:
+what a retrieval without the right one would find. How to decline is what most declining rows say, else the words of
+the template.
 """
 
 from __future__ import annotations
@@ -63,15 +64,10 @@ def _declining(rows: Sequence[Example]) -> str:
 def _without_answer(row: Example, pools: Sequence[Sequence[Passage]], seed: int) -> list[Passage]:
     """As many passages as the row has, of other documents, that hold nothing of what its answer adds."""
     own, id_ = {one.doc_id for one in row.passages}, row.interaction_ids[0]
-    stated = facts.stated(row.completion)
-    told = {key for key in stated.keys() - facts.keys(row.prompt) if stated[key].kind != "word"} or set(stated)
-    found: list[Passage] = []
-    for pool in pools:
-        for attempt in range(TRIES if pool else 0):
-            one = pool[int(draw(seed, f"declines {attempt}", id_) * len(pool))]
-            if one.doc_id in own or one in found or told <= facts.passage_keys(one.text):
-                continue
-            found.append(one)
-            if len(found) == len(row.passages):
-                return found
-    return found
+    asked, stated = facts.stated(row.prompt), facts.stated(row.completion)
+    told = {key for key in stated.keys() - asked.keys() if stated[key].kind != "word"} or set(stated)
+    tries = ((pool, attempt) for pool in pools if pool for attempt in range(TRIES))
+    looked_at = dict.fromkeys(pool[int(draw(seed, f"declines {n}", id_) * len(pool))] for pool, n in tries)
+    fit = [one for one in looked_at if one.doc_id not in own and not told <= facts.passage_keys(one.text)]
+    fit.sort(key=lambda one: -facts.weight(asked, asked.keys() & facts.passage_keys(f"{one.heading} {one.text}")))
+    return fit[: len(row.passages)]

@@ -44,6 +44,12 @@ def test_passages_of_its_own_topic_come_first():
     assert (found["i2"], found["i3"]) == ("desks.md", "keys.md")
 
 
+def test_passage_that_shares_words_with_the_question_comes_before_all():
+    rows = [*ROWS[:1], replace(ROWS[1], prompt="How heavy is a van?"), ROWS[2]]
+    found = {one.interaction_ids[0]: one.passages[0].doc_id for one in unanswerable(rows, share=1.0, seed=0)}
+    assert found["i2"] == "vans.md"
+
+
 def test_passage_that_holds_the_answer_is_passed_over():
     same = replace(ROWS[2], completion="- 3 days", passages=(DESKS._replace(text="The key lives for 365 days too."),))
     found = {one.interaction_ids[0]: one.passages[0].doc_id for one in unanswerable([*ROWS[:2], same], share=1, seed=0)}
