@@ -159,7 +159,8 @@ def _outcome(plan: Plan, number: int, topic: str, fact: Fact, dice: Dice) -> tup
         return ("vague" if dice.chance("vague", VAGUE) else "good"), want
     if fault == "format":
         return fault, dice.weighted("form", {"table": 0.25, "json": 0.3, "list": 0.45}) if drawn < usual else "widget"
-    return fault, "message" if fault == "task" else ""
+    boxed = plan.shift == "format" and number >= plan.shift_day  # whoever corrects at all writes what the box reads
+    return fault, "message" if fault == "task" else "widget" if boxed else ""
 
 
 def _raised(share: float) -> float:
@@ -182,7 +183,7 @@ def _texts(
         changed = place if then.before.say[place] != line else _changed(then, then.before)
         return words.quoted(then.before.say[changed], cited), words.quoted(then.say[changed], cited)
     if outcome == "style":
-        return words.formal(plain), plain
+        return words.formal(plain), words.answer(then, want, line, cited)
     wrong = {
         "format": plain,
         "task": plain,
