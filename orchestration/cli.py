@@ -18,6 +18,7 @@ from assets.errors import ConfigError, GateRefused, TwohandsError
 from orchestration import (
     cli_behavior,
     cli_decision,
+    cli_export,
     cli_finetune,
     cli_ledger,
     cli_release,
@@ -235,9 +236,11 @@ def dev(context: Context, port: int, host: str) -> None:
     serve(context.settings, host, port)
 
 
-for commands in (cli_behavior, cli_upkeep, cli_decision, cli_finetune, cli_release, cli_replay, cli_ledger, cli_taint):
-    for command in commands.COMMANDS:
-        cli.add_command(command)
+MODULES = (
+    cli_behavior, cli_upkeep, cli_decision, cli_finetune, cli_release, cli_export, cli_replay, cli_ledger, cli_taint,
+)  # fmt: skip
+for command in (one for module in MODULES for one in module.COMMANDS):
+    cli.add_command(command)
 
 
 def _pair(text: str) -> tuple[str, str]:
