@@ -1,0 +1,199 @@
+"""Tokens a second of ours against TRL's SFTTrainer, as it comes and at its best: same base, rows, updates, loss.
+
+    python -m benchmarks.training.bench_training [--rows 240] [--epochs 1] [--threads 2] [--rounds 2] [--base DIR]
+
+Each trainer runs in a process of its own, in turns; the fastest of its rounds counts. Timed is `train()` alone, without
+loading. Tokens are those of the rows, padding not counted, so that whoever pads more is slower. The held-out loss is
+computed by one function for all: a trainer that is fast because it learns less would show it.
+
+    ours        the worker's training, with its checkpoints, as a fine-tune runs it
+    trl         SFTTrainer with its defaults and assistant_only_loss: gradient checkpointing, bf16, rows as they come
+    trl-plain   without gradient checkpointing
+    trl-best    as well, rows grouped by length, fp32 or bf16, whichever is faster here
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+PEERS = ("ours", "trl", "trl-plain", "trl-grouped-fp32", "trl-grouped-bf16")
+HELD = 48
+RATE = 2e-3
+
+
+def chats(count: int, seed: int) -> list[list[dict[str, str]]]:
+    """Evidence of the sample handbook, a question, and an answer in a manner that the base does not have."""
+    draw = random.Random(seed)  # noqa: S311
+    texts = [file.read_text(encoding="utf-8") for file in sorted((ROOT / "sample" / "handbook").rglob("*.md"))]
+    sentences = [one.strip() for text in texts for one in re.split(r"(?<=[.!?])\s+", text) if 40 <= len(one) <= 240]
+    found = []
+    for _ in range(count):
+        shown = draw.sample(sentences, draw.choice((1, 2, 3, 3, 5)))
+        number = draw.randrange(len(shown)) + 1
+        evidence = "\n".join(f"[{at}] Handbook (strong)\n{one}" for at, one in enumerate(shown, 1))
+        words = " ".join(draw.sample(shown[number - 1].split(), 3))
+        answer = json.dumps({"answer": shown[number - 1], "sources": [number]})
+        question = f"{evidence}\n\nWhat about {words}?"
+        found.append([{"role": "user", "content": question}, {"role": "assistant", "content": answer}])
+    return found
+
+
+def tokens(chats: list[Any], base: Path) -> tuple[Any, Any, list[Any]]:
+    from orchestration.engines.base_model import load_base
+    from orchestration.engines.training_rows import context, stop_tokens, tokenized
+
+    model, tokenizer = load_base(base)
+    rows = tokenized(
+        tokenizer, chats, limit=context(model.config, tokenizer), stops=stop_tokens(base, tokenizer), what="train"
+    )
+    return model, tokenizer, rows
+
+
+def held_out(model: Any, base: Path) -> float:
+    """The loss of an answer's token on rows that no trainer saw."""
+    import torch
+
+    from orchestration.engines.training_loop import answer_loss, padded
+
+    _, tokenizer, rows = tokens(chats(HELD, seed=99), base)
+    with torch.no_grad():
+        total = sum(float(answer_loss(model.eval().float(), padded([row], tokenizer.pad_token_id))) for row in rows)
+    return total / sum(row.answers for row in rows)
+
+
+def ours(asked: argparse.Namespace) -> dict[str, float]:
+    from assets.behavior.adapter.config import AdapterConfig
+    from orchestration.engines import training_checkpoints, training_run
+
+    config = AdapterConfig(epochs=asked.epochs, threads=asked.threads, device="cpu", learning_rate=RATE)
+    model, tokenizer, rows = tokens(chats(asked.rows, seed=1), asked.base)
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "training"
+        training_checkpoints.take(root, "bench")
+        order = {"said": config.settled("cpu", asked.threads).said(), "scratch": str(root), "run": "bench"}
+        begun = time.monotonic()
+        trained, progress = training_run.train(order, (model, tokenizer), rows, [], lambda _: None)
+        seconds = time.monotonic() - begun
+    return _said(progress.tokens, seconds, len(progress.losses), held_out(trained, asked.base))
+
+
+def trl(asked: argparse.Namespace, **changes: Any) -> dict[str, float]:
+    from datasets import Dataset  # pyright: ignore[reportMissingImports]
+    from peft import LoraConfig
+    from trl.trainer.sft_config import SFTConfig  # pyright: ignore[reportMissingImports]
+    from trl.trainer.sft_trainer import SFTTrainer  # pyright: ignore[reportMissingImports]
+
+    said = chats(asked.rows, seed=1)
+    model, tokenizer, rows = tokens(said, asked.base)
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = {
+            "output_dir": folder,
+            "use_cpu": True,
+            "num_train_epochs": asked.epochs,
+            "learning_rate": RATE,
+            "per_device_train_batch_size": 8,
+            "assistant_only_loss": True,
+            "save_strategy": "no",
+            "report_to": [],
+            "disable_tqdm": True,
+            "dataloader_pin_memory": False,
+            **changes,
+        }
+        trainer = SFTTrainer(
+            model=model,
+            args=SFTConfig(**arguments),
+            train_dataset=Dataset.from_list([{"messages": chat} for chat in said]),
+            processing_class=tokenizer,
+            peft_config=LoraConfig(task_type="CAUSAL_LM", r=8, lora_alpha=16, target_modules="all-linear"),
+        )
+        begun = time.monotonic()
+        trainer.train()
+        seconds = time.monotonic() - begun
+    count = asked.epochs * sum(len(row.ids) for row in rows)
+    return _said(count, seconds, trainer.state.global_step, held_out(trainer.model, asked.base))
+
+
+def _said(count: int, seconds: float, updates: int, loss: float) -> dict[str, float]:
+    return {"rate": count / seconds, "seconds": seconds, "updates": updates, "loss": loss}
+
+
+def one(asked: argparse.Namespace) -> dict[str, float]:
+    import torch
+
+    torch.set_num_threads(asked.threads)
+    if asked.peer == "ours":
+        return ours(asked)
+    grouped = {"gradient_checkpointing": False, "train_sampling_strategy": "group_by_length"}
+    changes = {
+        "trl": {},
+        "trl-plain": {"gradient_checkpointing": False},
+        "trl-grouped-fp32": {**grouped, "bf16": False},
+        "trl-grouped-bf16": {**grouped, "bf16": True},
+    }
+    return trl(asked, **changes[asked.peer])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=240)
+    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--base", type=Path, default=ROOT / "models" / "tiny-reader")
+    parser.add_argument("--peer", choices=PEERS)
+    asked = parser.parse_args()
+    if asked.peer:
+        print("RESULT " + json.dumps(one(asked)))
+        return
+    load = os.getloadavg()[0]
+    print(f"{asked.rows} rows, {asked.epochs} epochs, {asked.threads} threads, load {load:.1f} before the first round")
+    if load > 0.5:
+        print("this machine is not quiet: ratios say more than rates")
+    best: dict[str, dict[str, float]] = {}
+    for _ in range(asked.rounds):
+        for peer in PEERS:
+            found = started(peer, asked.threads)
+            if peer not in best or found["rate"] > best[peer]["rate"]:
+                best[peer] = found
+    grouped = max(PEERS[3:], key=lambda peer: best[peer]["rate"])
+    print(f"{'':<20}{'tokens/s':>10}{'seconds':>10}{'updates':>10}{'held-out loss':>15}{'ours is':>10}")
+    for peer, found in best.items():
+        ratio = best["ours"]["rate"] / found["rate"]
+        print(
+            f"{peer:<20}{found['rate']:>10,.0f}{found['seconds']:>10.1f}{found['updates']:>10.0f}"
+            f"{found['loss']:>15.4f}{ratio:>9.2f}x"
+        )
+    print(f"\nof TRL's default {best['ours']['rate'] / best['trl']['rate']:.2f}x (goal 1.2)")
+    rest = max(best[peer]["rate"] for peer in PEERS[1:])
+    print(f"of TRL's best setting {best['ours']['rate'] / rest:.2f}x (goal 1.0); grouped: {grouped}")
+
+
+def started(peer: str, threads: int) -> dict[str, float]:
+    """One round of a trainer, in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.training.bench_training", *sys.argv[1:], "--peer", peer],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"},
+        check=False,
+    )
+    lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
+    if not lines:
+        sys.exit(f"{peer} did not end: {done.stderr[-2_000:]}")
+    return json.loads(lines[0].removeprefix("RESULT "))
+
+
+if __name__ == "__main__":
+    main()
