@@ -22,6 +22,7 @@ from assets.errors import ModelError
 from assets.serving.release import Release
 from orchestration import overview_adapters
 from orchestration.assembly_adapter import adapters, base
+from orchestration.assembly_evaluation import trials
 from orchestration.assembly_serving import releases
 from orchestration.definitions import build
 from orchestration.settings import BaseModelSettings, Settings
@@ -177,6 +178,9 @@ def test_another_base_retires_every_adapter_and_touches_no_index(world, tmp_path
     ).id
     with pytest.raises(ModelError, match="is not what was released"):
         found.promote("main", id, why="it was better", by="a test")
+    trying = trials(settings, world.data, lambda: world.graph.hand, found)
+    with pytest.raises(ModelError, match="was made for the base"):
+        trying.run("main", world.adapter.id)
     assert found.moves.now("main").id == world.release  # the pointer stays, and is right again with the former base
     defs = build(settings, world.graph.hand, world.data, world.project, world.house.decision)
     job = defs.resolve_job_def("sync_slices")
