@@ -26,7 +26,7 @@ def main() -> int:
     parser.add_argument(
         "--out", type=Path, required=True, help="folder for items, tokenizer, checkpoints and the model"
     )
-    parser.add_argument("--stages", default="data,tokenizer,train,evaluate", help="which of them, in order")
+    parser.add_argument("--stages", default="data,tokenizer,train,evaluate,adapt", help="which of them, in order")
     parser.add_argument(
         "--start", type=Path, help="a model folder to go on from, with its tokenizer; default: random weights"
     )
@@ -108,7 +108,17 @@ def _evaluate(recipe: Recipe, asked: argparse.Namespace, log: Log) -> None:
     (asked.out / "evaluation.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
 
 
-_STAGES = {"data": _data, "tokenizer": _tokenizer, "train": _train, "evaluate": _evaluate}
+def _adapt(recipe: Recipe, asked: argparse.Namespace, log: Log) -> None:
+    from models.recipe import adapted, handwritten
+
+    cases, _ = handwritten.retrieve(Path(__file__).parents[2] / "twohands.toml", asked.out / "home")
+    found = adapted.compare(
+        asked.model or asked.out / "model", asked.out / "data", asked.out, cases, recipe.threads, log
+    )
+    (asked.out / "adapted.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+
+
+_STAGES = {"data": _data, "tokenizer": _tokenizer, "train": _train, "evaluate": _evaluate, "adapt": _adapt}
 
 if __name__ == "__main__":
     sys.exit(main())
