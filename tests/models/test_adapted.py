@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from assets.prompting import REFUSAL
 from models.recipe.adapted import FAMILIES
 from models.recipe.evaluation import Said
 
