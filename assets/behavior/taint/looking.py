@@ -127,8 +127,8 @@ class Taints:
             stamp, before = built.get(day.isoformat(), ""), known["days"].get(day.isoformat())
             if before is None or not stamp or before["built"] != stamp:
                 found = _of_day(self.lake, day, [(place, lines[place]) for place in of_day])
-                touched_ = {str(place): [str(touch), lines[place].split] for place, touch in found}
-                known["days"][day.isoformat()] = {"built": stamp, "touched": touched_}
+                marks = {str(place): [str(touch), lines[place].split] for place, touch in found}
+                known["days"][day.isoformat()] = {"built": stamp, "touched": marks}
 
     def _ids(self, manifest: Manifest, seen: _Seen) -> dict[Touch, tuple[str, ...]]:
         lines, ids = store.lineage(self.lake, manifest), defaultdict(list)
