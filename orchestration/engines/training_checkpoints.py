@@ -16,6 +16,7 @@ import json
 import os
 import re
 import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from typing import Any
 from assets.ports.training import Superseded
 
 MARK, FENCE, SPENT, OUT = "whole.json", "fence", "spent", "out"
+KEPT_DAYS = 14
 _NAME = re.compile(r"checkpoint-(\d+)")
 
 
@@ -58,6 +60,13 @@ def _state(folder: Path) -> Mapping[str, Any] | None:
         return said["state"] if whole else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None  # "not whole" is an answer
+
+
+def sweep(folder: Path, but: str) -> None:
+    """Removes trainings that nobody went on with for KEPT_DAYS."""
+    for root in folder.iterdir() if folder.is_dir() else ():
+        if root.name != but and root.is_dir() and root.stat().st_mtime < time.time() - KEPT_DAYS * 86_400:
+            shutil.rmtree(root, ignore_errors=True)
 
 
 def take(root: Path, run: str) -> None:

@@ -1,6 +1,7 @@
 """A checkpoint counts when it is whole; a training is one run's."""
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,13 @@ def test_spent_is_kept_for_each_run(tmp_path):
     checkpoints.spend(tmp_path, "first", 3.25)
     (tmp_path / checkpoints.SPENT / f".first.{os.getpid()}").write_text("half a wri")
     assert checkpoints.spent(tmp_path) == {"first": 3.25, "second": 2.0}
+
+
+def test_trainings_that_nobody_goes_on_with_are_removed_after_two_weeks(tmp_path):
+    for name, days in (("old", 20), ("mine", 20), ("new", 1)):
+        (tmp_path / name).mkdir()
+        long_ago = time.time() - days * 86_400
+        os.utime(tmp_path / name, (long_ago, long_ago))
+    checkpoints.sweep(tmp_path, "mine")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "new"]
+    checkpoints.sweep(tmp_path / "nothing", "mine")
