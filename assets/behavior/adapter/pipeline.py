@@ -93,7 +93,7 @@ class Fitting:
         for number, plan in enumerate(plans):
             order = Order(
                 adapter=plan.id,
-                run=f"{run}-{uuid.uuid4().hex[:8]}",  # an attempt of its own, also when the run is tried again
+                run=f"{run}#{uuid.uuid4().hex[:8]}",  # an attempt of its own, also when the run is tried again
                 base=base.folder,
                 base_id=plan.base,
                 said=plan.config.said(),

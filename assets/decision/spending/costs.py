@@ -94,14 +94,19 @@ class FinetuneCost:
 
 
 def finetune_cost(entries: Iterable[Entry], currency: str, expected: float) -> FinetuneCost:
-    """The mean cost of finished fine-tunes that used a GPU; `expected` before there is one."""
+    """The mean cost of finished fine-tunes that used a GPU, with all attempts of a run (RUN#attempt); `expected` before
+    there is one."""
     whole = list(entries)
-    runs = {fact.run for fact in _done(whole)}
-    spends = [fact for fact in _spends(whole) if fact.run in runs and fact.currency == currency]
-    used = {fact.run for fact in spends if fact.what == "gpu" and fact.seconds > 0}
+    runs = {_run(fact) for fact in _done(whole)}
+    spends = [fact for fact in _spends(whole) if _run(fact) in runs and fact.currency == currency]
+    used = {_run(fact) for fact in spends if fact.what == "gpu" and fact.seconds > 0}
     if not used:
         return FinetuneCost(expected, 0)
-    return FinetuneCost(math.fsum(fact.amount for fact in spends if fact.run in used) / len(used), len(used))
+    return FinetuneCost(math.fsum(fact.amount for fact in spends if _run(fact) in used) / len(used), len(used))
+
+
+def _run(fact: Spend | Finished) -> str:
+    return fact.run.split("#")[0]
 
 
 @dataclass(frozen=True, slots=True)

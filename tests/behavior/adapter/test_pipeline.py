@@ -16,8 +16,8 @@ from assets.behavior.adapter.pipeline import BY, POINTS, Base, Fitting, thinned
 from assets.behavior.adapter.store import CONFIG, Adapters
 from assets.behavior.dataset import store
 from assets.behavior.dataset.rows import Example, Pair
-from assets.decision.ledger import Kind, Spend
-from assets.decision.spending.costs import Prices
+from assets.decision.ledger import Finished, Kind, Spend
+from assets.decision.spending.costs import FinetuneCost, Prices, finetune_cost
 from assets.errors import Final, ModelError
 from assets.ports.training import Diverged, Machine, OutOfMemory, Trained, UnfitRows
 from orchestration.engines.lake import FolderLake
@@ -112,7 +112,7 @@ def test_adapter_is_made_published_and_paid_for(house):
     made = house.make()
     [order] = house.trainer.orders
     assert (len(order.train), len(order.validation), list(order.pairs)) == (3, 1, [])
-    assert order.run.startswith("run-7-")
+    assert order.run.startswith("run-7#")
     one = made.adapter
     assert (made.found, one.number, one.dataset, one.request) == (False, 1, manifest.digest, "r1")
     assert (one.recipe["threads"], one.recipe["device"], one.recipe["device_kind"]) == (2, "cpu", "cpu")
@@ -185,6 +185,10 @@ def test_memory_that_does_not_do_halves_the_parts_of_an_update(house):
     assert [order.said["accumulation"] for order in house.trainer.orders] == [1, 2, 4]
     assert made.adapter.recipe["accumulation"] == 4
     assert sum(spend.seconds for spend in house.spends()) == 3 * 1_800
+    done = Finished(request="request-1", run="run-7", outcome="done").entry(at=datetime.now(UTC), variant="main")
+    gpu = [Spend.of(entry) for entry in house.ledger.entries([Kind.SPEND])]
+    spent = [replace(fact, what="gpu", amount=2.0).entry(at=datetime.now(UTC)) for fact in gpu]
+    assert finetune_cost([*spent, done], "EUR", 99) == FinetuneCost(6.0, 1)
     assert house.make().found
     assert len(house.trainer.orders) == 3
 
