@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from assets.behavior.adapter.retired import retired
 from assets.behavior.adapter.store import Adapter, Adapters
 from assets.behavior.dataset import store as datasets
 from assets.behavior.dataset.passages import numbered, passage_of
@@ -96,7 +97,7 @@ class Trials:
     def run(self, variant: str, id: str = "", *, again: bool = False, progress: Progress | None = None) -> Trial:
         """Tries an adapter of a variant, the newest one by default; see the table above."""
         adapter, now, served = self._adapter(variant, id), self._answering(), self.releases.served(variant)
-        fits(adapter, now)
+        check(adapter, now)
         self.adapters.verify(adapter)
         former = served.move.release if served.move else None
         if former is not None and former.adapter == adapter.id:
@@ -215,18 +216,14 @@ class Trials:
         )
 
 
-def fits(adapter: Adapter, now: Answering) -> None:
+def check(adapter: Adapter, now: Answering) -> None:
     """ModelError where an adapter was made for another base, or for other prompts, than are configured."""
-    for what, made, configured in (
-        ("base", adapter.base, now.base),
-        ("prompts", adapter.template, now.template),
-    ):
-        if made != configured:
-            raise ModelError(
-                f"the adapter {adapter.id} was made for the {what} {made}, and {configured} is configured",
-                expected="the base and the prompts that it was trained with",
-                next_step="restore them, or fine-tune again: an adapter is of no use to others",
-            )
+    if why := retired(adapter, now.base, now.template):
+        raise ModelError(
+            f"the adapter {adapter.id} was {why}",
+            expected="the base and the prompts that it was trained with",
+            next_step="restore them, or fine-tune again: an adapter is of no use to others",
+        )
 
 
 class _Asked:

@@ -100,7 +100,7 @@ def test_adapter_that_answers_already_is_no_candidate(world):
         world.trials.run("main", "a1")
 
 
-@pytest.mark.parametrize(("part", "said"), [("base", "for the base"), ("template", "for the prompts")])
+@pytest.mark.parametrize(("part", "said"), [("base", "for base"), ("template", "for prompts")])
 def test_adapter_of_another_base_or_of_other_prompts_is_refused(world, part, said):
     world.publish("a1", as_json, **({"template": "0" * 12} if part == "template" else {}))
     world.base = "c" * 16 if part == "base" else world.base
