@@ -7,7 +7,7 @@ loading, by the clock and by the processor's time: with one thread the second sa
 Tokens are those of the rows, padding not counted, so that whoever pads more is slower. The held-out loss is computed by
 one function for all: a trainer that is fast because it learns less would show it.
 
-    ours        the worker's training, with its checkpoints, as a fine-tune runs it
+    ours        the worker's training, with its checkpoints, as a fine-tune runs it; without warm-up, as TRL's
     trl         SFTTrainer with its defaults and assistant_only_loss: gradient checkpointing, bf16, rows as they come
     trl-plain   without gradient checkpointing
     trl-grouped as well, rows grouped by length, in fp32 and in bf16
@@ -79,7 +79,7 @@ def ours(asked: argparse.Namespace) -> dict[str, float]:
     from assets.behavior.adapter.config import AdapterConfig
     from orchestration.engines import training_checkpoints, training_run
 
-    config = AdapterConfig(epochs=asked.epochs, threads=asked.threads, device="cpu", learning_rate=RATE)
+    config = AdapterConfig(epochs=asked.epochs, threads=asked.threads, device="cpu", learning_rate=RATE, warmup_share=0)
     model, tokenizer, rows = tokens(chats(asked.rows, seed=1), asked.base)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "training"
