@@ -31,6 +31,7 @@ def main() -> int:
         "--start", type=Path, help="a model folder to go on from, with its tokenizer; default: random weights"
     )
     parser.add_argument("--model", type=Path, help="the model folder to evaluate; default: the one in --out")
+    parser.add_argument("--share", type=float, default=0.6, help="of what was trained, in the stage blend")
     parser.add_argument("--limit", type=int, default=400, help="held-out questions of each kind that are evaluated")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the data that is made; small for a trial")
     parser.add_argument("--steps", type=int, default=usual.schedule.steps)
@@ -118,7 +119,23 @@ def _adapt(recipe: Recipe, asked: argparse.Namespace, log: Log) -> None:
     (asked.out / "adapted.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
 
 
-_STAGES = {"data": _data, "tokenizer": _tokenizer, "train": _train, "evaluate": _evaluate, "adapt": _adapt}
+def _blend(_: Recipe, asked: argparse.Namespace, log: Log) -> None:
+    from models.recipe.blending import blend
+
+    if not asked.start:
+        raise SystemExit("blend needs --start MODEL: the weights that training went on from")
+    folder = blend(asked.start, asked.out / "model", asked.out / "blended", asked.share)
+    log(f"{1 - asked.share:g} of {asked.start} and {asked.share:g} of what was trained: {folder}")
+
+
+_STAGES = {
+    "blend": _blend,
+    "data": _data,
+    "tokenizer": _tokenizer,
+    "train": _train,
+    "evaluate": _evaluate,
+    "adapt": _adapt,
+}
 
 if __name__ == "__main__":
     sys.exit(main())
