@@ -41,7 +41,7 @@ BEHAVIOR, MISS, MISSING, POLISH, VAGUE = 0.06, 0.026, 0.02, 0.02, 0.01
 STALE, STALE_DAYS = 0.3, 14.0  # right after the edits, and how fast it fades
 SHIFT = 2.0  # logit: strong, so that sixty days of a small house show it
 LATE, REVISED = 0.008, 0.006
-USERS = 42
+USERS = 124
 RELEASE = "sample-1"
 
 
@@ -203,7 +203,7 @@ def _passages(world: World, outcome: str, fact: Fact, then: Fact, dice: Dice) ->
     found = [first, dice.pick("second", others), dice.pick("third", others)]
     if outcome not in ("miss", "missing"):
         right = fact.before if outcome == "stale" and fact.before else then
-        found[int(dice.weighted("rank", {"0": 0.7, "1": 0.2, "2": 0.1}))] = right.passage
+        found[int(dice.weighted("rank", {"0": 0.4, "1": 0.3, "2": 0.3}))] = right.passage
     return list({one.chunk_id: one for one in found}.values())
 
 
