@@ -20,14 +20,6 @@ def shared_data() -> Path:
     return folder
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of one file stay on one worker, and so do those that share a server."""
-    for item in items:
-        path = item.path.relative_to(ROOT / "tests")
-        shared = path.parts[0] in ("browser", "contract", "warehouse")
-        item.add_marker(pytest.mark.xdist_group(path.parts[0] if shared else str(path)))
-
-
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the home or the configuration of the person who runs it."""
