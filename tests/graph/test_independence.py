@@ -179,7 +179,7 @@ def test_another_base_retires_every_adapter_and_touches_no_index(world, tmp_path
     with pytest.raises(ModelError, match="is not what was released"):
         found.promote("main", id, why="it was better", by="a test")
     trying = trials(settings, world.data, lambda: world.graph.hand, found)
-    with pytest.raises(ModelError, match="was made for the base"):
+    with pytest.raises(ModelError, match="was made for base"):
         trying.run("main", world.adapter.id)
     assert found.moves.now("main").id == world.release  # the pointer stays, and is right again with the former base
     defs = build(settings, world.graph.hand, world.data, world.project, world.house.decision)

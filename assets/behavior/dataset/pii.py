@@ -102,6 +102,10 @@ class Span(NamedTuple):
     end: int
     label: str
 
+    def meets(self, other: Span) -> bool:
+        """Whether the two overlap."""
+        return self.start < other.end and other.start < self.end
+
 
 class Redacted(NamedTuple):
     """Texts with placeholders. `values` has the placeholder of each value that was found."""
@@ -143,9 +147,13 @@ class Redactor:
             found += [Span(*match.span(), label) for match in pattern.finditer(text) if match[0].strip()]
         read = Text(text, text.lower(), _LONG.search(text) is not None)
         for finder in self._finders:
+            before = len(found)
             for span in finder(read):
-                if not any(span.start < other.end and other.start < span.end for other in found):
+                if not any(span.meets(other) for other in found):
                     found.append(span)
+            if len(found) > before:
+                rest = _without(text, found)  # what is left between them may be something else by itself
+                read = Text(rest, rest.lower(), _LONG.search(rest) is not None)
         return sorted(found)
 
     def redact(
@@ -186,6 +194,13 @@ class Redactor:
             yield from (Span(*m.span(1), "ID") for m in _NAMED_ID.finditer(read.text) if _digits(m[1]) >= 5)
         for module in self._national:
             yield from (Span(*m.span(), "ID") for m in _TOKEN.finditer(read.text) if module.is_valid(m[0]))
+
+
+def _without(text: str, spans: Sequence[Span]) -> str:
+    """The text with brackets, as a placeholder has them, in place of what was found."""
+    for span in spans:
+        text = f"{text[: span.start]}[{']' * (span.end - span.start - 1)}{text[span.end :]}"
+    return text
 
 
 def is_name(user: str) -> bool:

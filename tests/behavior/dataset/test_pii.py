@@ -112,6 +112,7 @@ def test_rules_that_cannot_be_used_are_named(rules, message):
 _pieces = st.sampled_from([text for text, _ in FOUND] + KEPT + ["\n", " ", "(", "é", "1", "@"])
 
 
+@example("my SSN is 123-45-6789 (212) 555-0143 or 212.555.0144")
 @example("key sk-proj-abcdefghijklmnop1234 password: hunter22!")
 @given(st.lists(st.one_of(_pieces, st.text(max_size=8)), max_size=6).map(" ".join))
 def test_nothing_is_found_in_what_was_redacted(text):
