@@ -75,6 +75,7 @@ _PASSWORD = re.compile(
     r"([^\s\"'`”]{6,})",
     re.IGNORECASE,
 )
+PASSES = 4
 _HIDDEN = re.compile(r"\[[A-Z_]+_\d+\]\W*$")
 _SECRET_SIGNS = (
     "BEGIN ", "sk-", "sk_", "pk_", "rk_", "gho_", "ghp_", "ghs_", "ghu_", "ghr_",
@@ -161,7 +162,15 @@ class Redactor:
     ) -> Redacted:
         """Texts of one row with placeholders: the same value has the same one in each. `values` is what other texts of
         the row had already; a value that was found in one text is replaced in all."""
-        known = dict(values or {})
+        found = self._redacted(texts, user, dict(values or {}))
+        for _ in range(PASSES if found.texts != tuple(texts) else 0):  # what stood beside a value may be found by now
+            again = self._redacted(found.texts, user, dict(found.values))
+            if again.texts == found.texts:
+                break
+            found = again
+        return found
+
+    def _redacted(self, texts: Sequence[str], user: str | None, known: dict[str, str]) -> Redacted:
         for text in texts:
             for start, end, label in self.find(text):
                 _number(known, text[start:end], label)
