@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from assets.behavior.adapter.identity import base_id, require_base
+from assets.behavior.adapter.identity import base_id
 from assets.errors import ModelError
 from orchestration.engines import base_model
 from orchestration.engines.base_model import (
@@ -20,7 +20,6 @@ from orchestration.engines.base_model import (
     check_base,
     load_base,
 )
-from tests.behavior.adapter.made import adapter
 
 BUNDLED = Path(__file__).parents[2] / "models" / "tiny-reader"
 
@@ -152,9 +151,3 @@ def test_load_refuses_an_architecture_that_nobody_knows(base):
     rewritten(base / "config.json", model_type="unheard_of")
     with pytest.raises(DamagedBase, match="cannot be loaded"):
         load_base(base)
-
-
-def test_adapter_of_another_base_is_refused():
-    require_base(adapter(base="1" * 16), "1" * 16)
-    with pytest.raises(ModelError, match="was made for base 1111111111111111, the configured base is 2222222222222222"):
-        require_base(adapter(base="1" * 16), "2" * 16)

@@ -16,8 +16,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from assets.behavior.adapter.store import Adapter
-from assets.errors import ModelError
 from assets.fingerprints import digest
 from assets.serving.files import Files, whole
 
@@ -41,13 +39,3 @@ def adapter_id(
     """Names an adapter by all that decides its weights. `recipe` holds seed, threads and device kind too."""
     said = [json.dumps(dict(part), sort_keys=True) for part in (recipe, versions)]
     return digest([variant, base, content, template, *said])[:LENGTH]
-
-
-def require_base(adapter: Adapter, base: str) -> None:
-    """ModelError where an adapter was made for another base than the one whose id is given."""
-    if adapter.base != base:
-        raise ModelError(
-            f"adapter {adapter.id} was made for base {adapter.base}, the configured base is {base}",
-            expected="the base that it was trained on: its weights, tokenizer and chat template",
-            next_step="set base.model and base.revision back, or make a new adapter (`twohands finetune`)",
-        )
