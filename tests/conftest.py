@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,17 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def _same_folder() -> Iterator[None]:
+    """No test, and no library under it, leaves the process in another folder: the next one would import from there."""
+    before = Path.cwd()
+    yield
+    after = Path.cwd()
+    os.chdir(before)
+    assert after == before
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(_same_folder: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the home or the configuration of the person who runs it."""
     for name in ("TWOHANDS_HOME", "TWOHANDS_CONFIG", "DAGSTER_HOME"):
         monkeypatch.delenv(name, raising=False)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -89,3 +91,19 @@ def refreeze(folder: Path, dies_at: int = 0) -> int:
     decision.refreeze("main", "another style", "ann")
     decision.judge("main")
     return lake.writes
+
+
+def main() -> None:
+    """For each line of input, [story, folder, dies at], forks a child that runs it; prints its exit code."""
+    stories = {story.__name__: story for story in (finetune, judge, refreeze)}
+    for line in sys.stdin:
+        story, folder, dies_at = json.loads(line)
+        if (child := os.fork()) == 0:
+            stories[story](Path(folder), dies_at)
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)  # noqa: T201 -- to the test
+
+
+if __name__ == "__main__":
+    main()

@@ -2,33 +2,43 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import json
 import shutil
+import signal
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from orchestration.engines.lake import FolderLake
+from tests.conftest import ROOT
 from tests.decision.house import CHANGE, House, shifted, steady
 from tests.faults.deciding import FIRED, finetune, judge, opened, refreeze
 
 
 @pytest.fixture(scope="module")
-def processes():
-    """Children are forked from a process that has imported all and started nothing."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.faults.deciding"])
-    return context
+def nursery():
+    """A process that has imported all and started nothing: each story is a child that it forks.
+
+    Python's own fork server would do, were it not one for the whole process: whoever needed it first chose its folder.
+    """
+    command = [sys.executable, "-m", "tests.faults.deciding"]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+
+        def run(story, folder: Path, write: int) -> int:
+            print(json.dumps([story.__name__, str(folder), write]), file=process.stdin, flush=True)
+            return json.loads(process.stdout.readline())
+
+        yield run
+        process.stdin.close()
 
 
-def killed(processes, story, start: Path, folder: Path, write: int) -> House:
+def killed(nursery, story, start: Path, folder: Path, write: int) -> House:
     """A copy of `start` in which the story was killed in a write, as the next process finds it."""
     shutil.copytree(start, folder)
-    child = processes.Process(target=story, args=(folder, write))
-    child.start()
-    child.join(120)
-    assert child.exitcode == -9
+    assert nursery(story, folder, write) == -signal.SIGKILL
     assert list(folder.rglob(".tmp-*")), "the kill came outside of a write"
     return House(folder).at(FIRED)
 
@@ -45,7 +55,7 @@ def kinds(house: House) -> Counter[str]:
 
 
 @pytest.mark.timeout(300)
-def test_killed_finetune_is_brought_to_its_end_once(processes, tmp_path):
+def test_killed_finetune_is_brought_to_its_end_once(nursery, tmp_path):
     start = tmp_path / "start"
     House(start, shifted())
     shutil.copytree(start, tmp_path / "whole")
@@ -56,7 +66,7 @@ def test_killed_finetune_is_brought_to_its_end_once(processes, tmp_path):
     claimed = set()
     for write in range(1, writes + 1):
         folder = tmp_path / f"killed-{write}"
-        house = killed(processes, finetune, start, folder, write)
+        house = killed(nursery, finetune, start, folder, write)
         verdicts, requests = house.kinds().count("verdict"), house.kinds().count("request")
         if verdicts and not requests:
             assert house.decision.finetunes.due("main"), "a verdict was lost"
@@ -72,7 +82,7 @@ def test_killed_finetune_is_brought_to_its_end_once(processes, tmp_path):
 
 
 @pytest.mark.timeout(300)
-def test_killed_retraction_is_never_acted_on_and_made_once(processes, tmp_path):
+def test_killed_retraction_is_never_acted_on_and_made_once(nursery, tmp_path):
     start = tmp_path / "start"
     house = House(start, shifted())
     made = house.judge(FIRED)
@@ -83,7 +93,7 @@ def test_killed_retraction_is_never_acted_on_and_made_once(processes, tmp_path):
     assert writes == 4  # record, retraction, verdict, note
     for write in range(1, writes + 1):
         folder = tmp_path / f"killed-{write}"
-        house = killed(processes, judge, start, folder, write)
+        house = killed(nursery, judge, start, folder, write)
         if "retraction" in house.kinds():
             assert house.decision.finetunes.due("main") is None
         judge(folder)
@@ -95,14 +105,14 @@ def test_killed_retraction_is_never_acted_on_and_made_once(processes, tmp_path):
 
 
 @pytest.mark.timeout(300)
-def test_killed_freezing_by_hand_is_done_again(processes, tmp_path):
+def test_killed_freezing_by_hand_is_done_again(nursery, tmp_path):
     start = tmp_path / "start"
     House(start, shifted()).judge(FIRED)
     shutil.copytree(start, tmp_path / "whole")
     writes = refreeze(tmp_path / "whole")
     for write in range(1, writes + 1):
         folder = tmp_path / f"killed-{write}"
-        house = killed(processes, refreeze, start, folder, write)
+        house = killed(nursery, refreeze, start, folder, write)
         assert write == writes or house.decision.overdue("main") or "override" not in house.kinds()
         refreeze(folder)
         assert kinds(house) == {"verdict": 2, "override": 1}
@@ -110,8 +120,8 @@ def test_killed_freezing_by_hand_is_done_again(processes, tmp_path):
         assert house.decision.finetunes.due("main") is None
 
 
-def test_lock_of_a_killed_process_holds_nobody_up(processes, tmp_path):
+def test_lock_of_a_killed_process_holds_nobody_up(nursery, tmp_path):
     House(tmp_path / "start", shifted())
-    killed(processes, judge, tmp_path / "start", tmp_path / "next", 2)
+    killed(nursery, judge, tmp_path / "start", tmp_path / "next", 2)
     _, decision, _ = opened(tmp_path / "next")
     assert decision.judge("main").verdict.action == "finetune"

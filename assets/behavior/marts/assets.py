@@ -4,6 +4,7 @@ dbt runs to its end before Dagster hears of it, and what a test refused is neith
 (docs/decisions/0007-behavior-data.md). (No postponed annotations in this file: Dagster reads those of resources.)
 """
 
+import contextlib
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -144,12 +145,13 @@ def _built(
     Returns what to report, and the failure to raise after it: then only the checks that were evaluated are reported.
     """
     os.environ.update(data.warehouse.environment)  # dagster-dbt has no other way to tell dbt
-    invocation = dbt.cli(
-        data.warehouse.arguments(chosen),
-        context=context.op_execution_context,
-        raise_on_error=False,
-        target_path=data.warehouse.target(),
-    )
+    with contextlib.chdir(Path.cwd()):  # dagster-dbt opens its adapter in the project's folder, and dbt stays there
+        invocation = dbt.cli(
+            data.warehouse.arguments(chosen),
+            context=context.op_execution_context,
+            raise_on_error=False,
+            target_path=data.warehouse.target(),
+        )
     events = list(invocation.stream())
     _show_one_batch(invocation.target_path)
     events = list(DbtEventIterator(iter(events), invocation).fetch_column_metadata())  # with the columns' lineage
