@@ -2,7 +2,8 @@
 
 A row that states facts from nowhere would teach the adapter to remember them, and they would stay when the documents
 change. What an answer states is looked up in the passages that were shown, in their documents' names and in the
-question; numbers may follow from others (facts.derived).
+question; numbers may follow from others (facts.derived). It is looked up again in the prompt as it is written in the
+end (writing.py): of the passages, the model may be shown a few sentences only.
 
     of what the answer states, unsupported is                         outcome
     ----------------------------------------------------------------  -------
@@ -30,13 +31,22 @@ _keys = lru_cache(maxsize=32_768)(facts.keys)  # of passages: rows of all topics
 
 
 def unsupported(
-    prompt: str, completion: str, passages: Sequence[str], doc_ids: Sequence[str], max_unsupported: float
+    prompt: str,
+    completion: str,
+    passages: Sequence[str],
+    doc_ids: Sequence[str],
+    max_unsupported: float,
+    *,
+    cited: int | None = None,
 ) -> list[str]:
-    """What an answer states without support, as it is written there; empty where it may teach."""
+    """What an answer states without support, as it is written there; empty where it may teach.
+
+    It may cite the numbers 1 to `cited`; usually there are as many as passages.
+    """
     seen = frozenset().union(*map(_keys, passages), *map(_keys, doc_ids))
     asked = facts.keys(prompt)
     known = seen | asked
-    body = without_citations(completion, len(passages))
+    body = without_citations(completion, len(passages) if cited is None else cited)
     if not facts.keys(body) - known:  # most rows: everything is there, and nothing has to be told apart
         return []
     form = forms.format_of(body)

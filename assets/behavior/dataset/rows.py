@@ -42,6 +42,7 @@ class Reason(StrEnum):
     CONTAMINATED = "contaminated"
     NOT_CHOSEN = "not_chosen"
     LEAKED = "leaked"
+    UNSEEN = "unseen"
     TOO_LONG = "too_long"
 
 
@@ -61,6 +62,7 @@ SAID = {
     Reason.CONTAMINATED: "it overlaps with a frozen evaluation set",
     Reason.NOT_CHOSEN: "left out for balance, or beyond dataset.max_rows",
     Reason.LEAKED: "it overlaps with a row of the test split",
+    Reason.UNSEEN: "the answer states what the written prompt does not show: its sentence is not among the evidence",
     Reason.TOO_LONG: "more tokens than dataset.max_tokens",
 }
 

@@ -1,9 +1,14 @@
 """Rows as they are written down: passages, messages, length, pairs; what leaks into our own test split is left out.
 
-a chat of more than `max_tokens` tokens    outcome
------------------------------------------  ------------------------------
-with distractors                           written again without them
-without                                    left out: too_long
+a chat                                                       outcome
+-----------------------------------------------------------  ------------------------------
+of more than `max_tokens` tokens, with distractors           written again without them
+    without                                                  left out: too_long
+whose prompt does not show what its answer states,
+    with distractors                                         written again without them
+    without                                                  left out: unseen
+
+Whoever learns to answer what the prompt does not show learns to make things up.
 """
 
 from __future__ import annotations
@@ -14,7 +19,7 @@ from datetime import date
 from typing import TYPE_CHECKING, NamedTuple
 
 from assets.behavior.attribution import shown
-from assets.behavior.dataset import rehearsal
+from assets.behavior.dataset import lint, rehearsal
 from assets.behavior.dataset.config import DatasetConfig
 from assets.behavior.dataset.contamination import Held, HeldOut
 from assets.behavior.dataset.duplicates import folded
@@ -111,7 +116,7 @@ def rehearse(
         clean=clean,
     )
     again = _rendered([replace(row, kind=REHEARSAL) for row in rows], render, length)
-    return [row for row in again if row.tokens <= config.max_tokens]
+    return [row for row in again if not _unfit(row, config)]
 
 
 def declining(fresh: Sequence[Example], config: DatasetConfig, render: Render, length: Length) -> list[Example]:
@@ -173,16 +178,29 @@ def _fitting(
     drafts: Sequence[_Draft], config: DatasetConfig, render: Render, length: Length, report: Report
 ) -> list[_Draft]:
     written = _with_examples(drafts, _rendered([one.example for one in drafts], render, length))
-    fitting = [one for one in written if one.example.tokens <= config.max_tokens]
-    long = [one for one in written if one.example.tokens > config.max_tokens]
-    bare = [one for one in long if not all(passage.shown for passage in one.example.passages)]
-    shorter = _rendered([_without_distractors(one.example) for one in bare], render, length)
-    fitting += [one for one in _with_examples(bare, shorter) if one.example.tokens <= config.max_tokens]
-    kept = {one.row.id for one in fitting}
-    for one in long:
-        if one.row.id not in kept:
-            report.leave_out(Reason.TOO_LONG, one.row.id, one.example.prompt, f"{one.example.tokens} tokens")
+    found = {one.row.id: _unfit(one.example, config) for one in written}
+    bare = [one for one in written if found[one.row.id] and not all(passage.shown for passage in one.example.passages)]
+    plainer = _rendered([_without_distractors(one.example) for one in bare], render, length)
+    again = {one.row.id: one for one in _with_examples(bare, plainer)}
+    found |= {id_: _unfit(one.example, config) for id_, one in again.items()}
+    fitting = []
+    for one in (again.get(one.row.id, one) for one in written):
+        if unfit := found[one.row.id]:
+            report.leave_out(unfit[0], one.row.id, one.example.prompt, unfit[1])
+        else:
+            fitting.append(one)
     return fitting
+
+
+def _unfit(row: Example, config: DatasetConfig) -> tuple[Reason, str] | None:
+    """Why a written row may not teach, and what is wrong with it."""
+    if row.tokens > config.max_tokens:
+        return Reason.TOO_LONG, f"{row.tokens} tokens"
+    prompt = "\n".join(message["content"] for message in row.messages[:-1])
+    documents = [one.doc_id for one in row.passages if one.doc_id]
+    cited = len(row.passages)
+    found = lint.unsupported(row.prompt, row.completion, [prompt], documents, config.max_unsupported, cited=cited)
+    return (Reason.UNSEEN, ", ".join(found)) if found else None
 
 
 def _with_examples(drafts: Sequence[_Draft], examples: Sequence[Example]) -> list[_Draft]:
