@@ -11,6 +11,8 @@
         ├── EngineError           an engine refused: wrong key, wrong dimension, wrong schema
         ├── ModelError            model files that are missing, or not the ones that were promised
         ├── CorruptState          a file of the lake that is not what was written
+        ├── BadQuestion           a question that nobody could answer: empty, too long, no text; an unknown variant
+        ├── NothingPublished      there is no index to answer from
         └── GateRefused           a blocking check failed; the last good version is still served
 
 Each carries what was received, what was expected and what to do next.
@@ -75,6 +77,14 @@ class ModelError(Final):
 
 class CorruptState(Final):
     """A file of the lake is not what was written there."""
+
+
+class BadQuestion(Final):
+    """A question that nobody could answer: empty, too long, not text, or to a variant that does not exist."""
+
+
+class NothingPublished(Final):
+    """There is no published index to answer from."""
 
 
 class GateRefused(Final):

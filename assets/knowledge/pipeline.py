@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
@@ -190,9 +190,15 @@ class FastHand:
         self, questions: Sequence[str], *, k: int = 5, where: Mapping[str, str] | None = None
     ) -> list[list[Hit]]:
         """The best `k` published passages for each question; empty lists where nothing is published."""
+        return self.found(questions, k, where or {})[1]
+
+    def found(
+        self, questions: Sequence[str], k: int, where: Mapping[str, str], allowed: Mapping[str, Collection[str]] = {}
+    ) -> tuple[str, list[list[Hit]]]:
+        """As `search`, within `allowed` (see Query), and the version that was searched; "" where there is none."""
         published = self.vector_index.published()
         if published is None:
-            return [[] for _ in questions]
+            return "", [[] for _ in questions]
         if published.schema.encoder != self.encoder.fingerprint:
             raise EngineError(
                 f"Version {published.version} of the index was made by another encoder than the configured one",
@@ -201,7 +207,7 @@ class FastHand:
             )
         vectors = self.encoder.encode_queries(questions)
         found = zip(questions, vectors, strict=True)
-        return [published.search(Query(text, vector, k, where or {})) for text, vector in found]
+        return published.version, [published.search(Query(text, vector, k, where, allowed)) for text, vector in found]
 
     def rejected(self, slices: Iterable[str] | None = None) -> list[dict[str, str]]:
         """Refused files, and documents that were accepted and have no passage: doc_id, reason, detail."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -47,13 +47,21 @@ class Hit:
 class Query:
     """Hybrid search: `text` for full-text, `vector` (float32 [dimension]) for nearest neighbors, fused by rank.
 
-    `where` keeps passages whose `slice`, `doc_id`, `title` or metadata equal the given values, all of them.
+    `where` keeps passages whose `slice`, `doc_id`, `title` or metadata equal the given values, all of them. `allowed`
+    keeps those whose field is one of the given values, for each field; a passage without the field is not shown, and
+    no values are no passages. Both are applied before ranking, so that k passages come where there are as many.
     """
 
     text: str
     vector: np.ndarray
     k: int = 5
     where: Mapping[str, str] = field(default_factory=dict)
+    allowed: Mapping[str, Collection[str]] = field(default_factory=dict)
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether nothing can be found: a field may have none of any values."""
+        return any(not values for values in self.allowed.values())
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from assets.ports import IndexSchema, Key, Passage
 
 FORMAT = "1"  # of the columns below; another one is another table, never a silent reading of this one
 KEY_COLUMNS = ["chunk_id", "doc_id", "text_sha", "fields_sha"]
+COLUMNS = ("slice", "doc_id", "title")  # that filters may name; other names are metadata
 PASSAGE_COLUMNS = ["chunk_id", "doc_id", "slice", "title", "headings", "text", "text_sha", "metadata"]
 
 
@@ -142,12 +143,17 @@ def one_of(column: str, values: Iterable[str]) -> str:
     return f"{column} IN ({', '.join(quoted(value) for value in values)})"
 
 
-def condition(where: Mapping[str, str]) -> str | None:
-    """The SQL of a Query's `where`, or None. slice, doc_id and title are columns; every other name is metadata."""
+def condition(where: Mapping[str, str], allowed: Mapping[str, Collection[str]] | None = None) -> str | None:
+    """The SQL of a Query's `where` and `allowed`, or None. slice, doc_id and title are columns; every other name is
+    metadata. `allowed` must not hold a field without values."""
     parts = [
-        f"{name} = {quoted(value)}"
-        if name in ("slice", "doc_id", "title")
-        else f"array_has(tags, {quoted(tag(name, value))})"
+        f"{name} = {quoted(value)}" if name in COLUMNS else f"array_has(tags, {quoted(tag(name, value))})"
         for name, value in where.items()
     ]
+    for name, values in (allowed or {}).items():
+        if name in COLUMNS:
+            parts.append(one_of(name, sorted(values)))
+        else:
+            either = " OR ".join(f"array_has(tags, {quoted(tag(name, value))})" for value in sorted(values))
+            parts.append(f"({either})")
     return " AND ".join(parts) or None

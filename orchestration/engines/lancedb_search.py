@@ -84,7 +84,7 @@ class LanceReader:
         equal indexes give equal answers. EngineError for a vector of another dimension or one that is not finite.
         """
         vector = self._checked(query.vector)
-        if query.k < 1:
+        if query.k < 1 or query.hopeless:
             return []
         with translating(self._place, self._superseded):
             table = self._settled(searchable=True)
@@ -92,7 +92,7 @@ class LanceReader:
                 self._rows = table.count_rows()
             if not self._rows:
                 return []
-            where, depth = rows.condition(query.where), max(DEPTH, 4 * query.k)
+            where, depth = rows.condition(query.where, query.allowed), max(DEPTH, 4 * query.k)
             lists = _both(
                 lambda: _nearest(table, vector, where, depth, self._rows or 0),
                 lambda: _full_text(table, query.text, where, depth),

@@ -14,7 +14,7 @@ import json
 import math
 import re
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -188,6 +188,13 @@ def equal(where: Mapping[str, str]) -> Any:
     from weaviate.classes.query import Filter
 
     return Filter.by_property("tags").contains_all([tag(name, value) for name, value in where.items()])
+
+
+def any_of(name: str, values: Collection[str]) -> Any:
+    """The filter of one field of a Query's `allowed`, which has values: one of them, whichever."""
+    from weaviate.classes.query import Filter
+
+    return Filter.by_property("tags").contains_any([tag(name, value) for value in sorted(values)])
 
 
 def spread_in(start: int, end: int) -> Any:

@@ -69,7 +69,7 @@ class WeaviateReader:
         """
         vector = self._checked(query.vector)
         k = min(query.k, MOST)
-        if k < 1:
+        if k < 1 or query.hopeless:
             return []
         with self._store.server.translating():
             found = self._search(query, vector.tolist(), k + TIES)
@@ -80,6 +80,8 @@ class WeaviateReader:
         from weaviate.classes.query import HybridFusion, MetadataQuery
 
         where = self._where(None, query.where)
+        for name, values in query.allowed.items():
+            where = where & rows.any_of(name, values)
         asked: dict[str, Any] = {"filters": where, "limit": limit, "return_properties": rows.PASSAGE_FIELDS}
         ask, words = self._collection(searchable=True).query, rows.words(query.text)
         if not words:

@@ -31,10 +31,10 @@ CODES = [
 NOWHERE = vector("a direction that no passage has")
 
 
-def found(index, text="", at=NOWHERE, k=5, where=None):
+def found(index, text="", at=NOWHERE, k=5, where=None, allowed=None):
     published = index.published()
     assert published is not None
-    return [hit.passage for hit in published.search(Query(text, at, k, where or {}))]
+    return [hit.passage for hit in published.search(Query(text, at, k, where or {}, allowed or {}))]
 
 
 @pytest.fixture(scope="module")
@@ -187,6 +187,60 @@ def test_filters_find_any_value_under_any_name(engine: Engine, tmp_path_factory,
     for each in stored:
         assert found(index, "passage", k=10, where={name: each.metadata[name]}) == [each]
         assert found(index, "passage", k=10, where={"title": each.title}) == [each]
+
+
+@pytest.mark.parametrize(
+    "allowed",
+    [
+        {"audience": ["admin"]},
+        {"audience": frozenset({"admin", "all"})},
+        {"audience": ["nobody", "admin", "admin"]},
+        {"number": ["1", "2", "3"], "audience": ["all"]},
+        {"slice": ["tickets", "attic"]},
+        {"title": ["Travel", "Billing"], "audience": ["admin"]},
+        {"doc_id": ["handbook/travel.md", "tickets/1"]},
+    ],
+    ids=str,
+)
+def test_allowed_shows_what_has_one_of_the_values_and_nothing_without_the_field(handbook, allowed):
+    def fits(each):
+        fields = {"slice": each.slice, "doc_id": each.doc_id, "title": each.title, **each.metadata}
+        return all(fields.get(name) in values for name, values in allowed.items())
+
+    expected = {each.chunk_id for each in HANDBOOK + CODES if fits(each)}
+    assert expected
+    for text in ("", "how are they handled in our company"):
+        assert {each.chunk_id for each in found(handbook, text, k=100, allowed=allowed)} == expected
+
+
+def test_allowed_filters_before_ranking(handbook):
+    """The nearest passages are not allowed, and k allowed ones come all the same."""
+    nearest = HANDBOOK[0]
+    assert nearest.metadata["audience"] == "admin"
+    shown = found(handbook, nearest.text, vector(nearest.text), k=8, allowed={"audience": ["all"]})
+    assert len(shown) == 8
+    assert {each.metadata["audience"] for each in shown} == {"all"}
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [({"audience": "admin"}, set()), ({"audience": "all"}, {"all"}), ({"title": "Travel"}, {"all"})],
+)
+def test_where_narrows_what_is_allowed_and_never_widens_it(handbook, where, expected):
+    shown = found(handbook, "travel billing", k=100, where=where, allowed={"audience": ["all"]})
+    assert {each.metadata["audience"] for each in shown} == expected
+
+
+@pytest.mark.parametrize("allowed", [{"audience": []}, {"audience": ["all"], "slice": ()}], ids=str)
+def test_allowed_without_values_shows_nothing(handbook, allowed):
+    assert found(handbook, "billing", k=100, allowed=allowed) == []
+
+
+@pytest.mark.parametrize(
+    "value", ["all' OR 'a'='a", "all') OR (1=1", "ALL", "all ", "al%", "", "all,admin", "all=admin"], ids=repr
+)
+def test_allowed_takes_values_literally(handbook, value):
+    assert found(handbook, "billing", k=100, allowed={"audience": [value]}) == []
 
 
 @pytest.mark.parametrize("wrong", [np.ones(17), np.ones(0), np.full(16, np.nan)], ids=["dimension", "empty", "nan"])
