@@ -15,6 +15,7 @@ from assets.knowledge.pipeline import SliceSpec
 from orchestration.settings_adapter import AdapterSettings, BaseModelSettings
 from orchestration.settings_dataset import DatasetSettings
 from orchestration.settings_evaluation import EvaluationSettings
+from orchestration.settings_serve import ServeSettings
 
 MAX_SLICES = 10_000  # partitions that the Dagster UI shows with comfort; its own limit is 100,000 an asset
 
@@ -244,6 +245,7 @@ class Settings(_Table):
     dataset: DatasetSettings = Field(default_factory=DatasetSettings)
     adapter: AdapterSettings = Field(default_factory=AdapterSettings)
     evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings)
+    serve: ServeSettings = Field(default_factory=ServeSettings)
     root: Path = Path()
     home: Path = Path()
     file: Path = Path()
