@@ -83,6 +83,10 @@ class Reader(Protocol):
 
     def passages(self, slice: str | None = None) -> Iterator[Passage]: ...
 
+    def get(self, chunk_ids: Sequence[str]) -> dict[str, Passage]:
+        """The passages of those chunk ids that exist."""
+        ...
+
     def vectors(self, chunk_ids: Sequence[str]) -> dict[str, np.ndarray]:
         """The stored vectors of those chunk ids that exist."""
         ...

@@ -69,6 +69,14 @@ class LanceReader:
         for batch in self._scan(rows.PASSAGE_COLUMNS, where, size=BATCH):
             yield from rows.passages_of(batch)
 
+    def get(self, chunk_ids: Sequence[str]) -> dict[str, Passage]:
+        """The passages of those chunk ids that exist."""
+        found: dict[str, Passage] = {}
+        for where in _conditions("chunk_id", chunk_ids, None):
+            for batch in self._scan(rows.PASSAGE_COLUMNS, where, size=BATCH):
+                found |= {each.chunk_id: each for each in rows.passages_of(batch)}
+        return found
+
     def vectors(self, chunk_ids: Sequence[str]) -> dict[str, np.ndarray]:
         """The stored vectors, float32 [dimension], of those chunk ids that exist."""
         found: dict[str, np.ndarray] = {}

@@ -51,6 +51,15 @@ class WeaviateReader:
         for page in self._scan(self._where(slice), rows.PASSAGE_FIELDS, PASSAGES):
             yield from (rows.passage_of(each.properties) for each in page)
 
+    def get(self, chunk_ids: Sequence[str]) -> dict[str, Passage]:
+        """The passages of those chunk ids that exist."""
+        found: dict[str, Passage] = {}
+        for some in _parts(list(dict.fromkeys(chunk_ids))):
+            where = rows.live(self._generation) & rows.among("chunk_id", some)
+            for page in self._scan(where, rows.PASSAGE_FIELDS, rows.IDS + 1):
+                found |= {each.properties["chunk_id"]: rows.passage_of(each.properties) for each in page}
+        return found
+
     def vectors(self, chunk_ids: Sequence[str]) -> dict[str, np.ndarray]:
         """The stored vectors, float32 [dimension], of those chunk ids that exist."""
         wanted = list(dict.fromkeys(chunk_ids))

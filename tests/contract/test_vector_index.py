@@ -44,6 +44,13 @@ def test_published_is_none_before_the_first_publish(index):
     assert index.published() is None
 
 
+def test_get_gives_whole_passages_of_the_ids_that_exist(index):
+    publish(index, [passage("a", metadata={"audience": "it's"}), passage("b")])
+    wanted = passage("a", metadata={"audience": "it's"})
+    assert published(index).get([wanted.chunk_id, passage("c").chunk_id]) == {wanted.chunk_id: wanted}
+    assert published(index).get([]) == {}
+
+
 def test_publish_makes_the_candidate_visible_under_the_name_it_returns(index):
     name = publish(index, [passage("a"), passage("b")])
     found = published(index)
