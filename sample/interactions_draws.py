@@ -119,12 +119,14 @@ def _interaction(
     subject = dice.pick("gap", list(world.missing[topic])) if outcome == "missing" else fact
     then = fact.before if fact.before and number < plan.edits else fact
     shown = _passages(world, outcome, fact, then, dice)
-    response, corrected = _texts(world, outcome, want, subject, then, dice, _number(shown, outcome, fact, then))
+    asked = dice.pick("ask", _askable(outcome, subject, then))
+    cited = _number(shown, outcome, fact, then)
+    response, corrected = _texts(world, outcome, want, subject, then, asked, dice, cited)
     event: dict[str, Any] = {
         "id": f"{day:%Y%m%d}-{place + 1:04d}",
         "user": user,
         "variant": "main",
-        "prompt": words.question(dice, subject.ask, want, user),
+        "prompt": words.question(dice, subject.ask[asked], want, user),
         "response": response,
         "passages": [one.event() for one in shown],
         "release_id": RELEASE,
@@ -167,21 +169,26 @@ def _raised(share: float) -> float:
     return 1 / (1 + math.exp(-SHIFT) * (1 - share) / share)
 
 
+def _askable(outcome: str, subject: Fact | Missing, then: Fact) -> list[int]:
+    """The places of the questions that may be asked: an outdated answer needs one whose answer the edits changed."""
+    places = range(len(subject.ask))
+    if outcome == "stale" and then.before:
+        return [place for place in places if then.before.answers[place] != then.answers[place]]
+    return list(places)
+
+
 def _texts(
-    world: World, outcome: str, want: str, subject: Fact | Missing, then: Fact, dice: Dice, cited: int
+    world: World, outcome: str, want: str, subject: Fact | Missing, then: Fact, asked: int, dice: Dice, cited: int
 ) -> tuple[str, str | None]:
-    """What the model answered, and what a person who corrects it makes of it (None: nothing)."""
-    place = words.line_for(dice.pick("ask", then.ask), then)
-    line = then.say[place]
+    """What the model answered to question `asked`, and what a person who corrects it makes of it (None: nothing)."""
+    line = subject.answer if isinstance(subject, Missing) else then.answers[asked]
     plain = words.quoted(line, cited)
     if outcome in ("miss", "missing"):
-        right = subject.answer if isinstance(subject, Missing) else plain
         others = [one for found in world.facts.values() for one in found if one.passage.doc_id != then.passage.doc_id]
         elsewhere = dice.pick("elsewhere", others).say[0]
-        return (dice.pick("refusal", words.REFUSALS) if dice.chance("nothing", 0.6) else elsewhere), right
+        return (dice.pick("refusal", words.REFUSALS) if dice.chance("nothing", 0.6) else elsewhere), plain
     if outcome == "stale" and then.before:
-        changed = place if then.before.say[place] != line else _changed(then, then.before)
-        return words.quoted(then.before.say[changed], cited), words.quoted(then.say[changed], cited)
+        return words.quoted(then.before.answers[asked], cited), plain
     if outcome == "style":
         return words.formal(plain), words.answer(then, want, line, cited)
     wrong = {
@@ -205,11 +212,6 @@ def _passages(world: World, outcome: str, fact: Fact, then: Fact, dice: Dice) ->
         right = fact.before if outcome == "stale" and fact.before else then
         found[int(dice.weighted("rank", {"0": 0.4, "1": 0.3, "2": 0.3}))] = right.passage
     return list({one.chunk_id: one for one in found}.values())
-
-
-def _changed(now: Fact, then: Fact) -> int:
-    """The first statement that the edits changed."""
-    return next((place for place, pair in enumerate(zip(now.say, then.say, strict=True)) if pair[0] != pair[1]), 0)
 
 
 def _number(shown: list[Shown], outcome: str, fact: Fact, then: Fact) -> int:

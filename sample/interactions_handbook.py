@@ -9,7 +9,7 @@ from pathlib import Path
 
 import edit_sample
 
-from assets.behavior import facts
+from assets.behavior.dataset.passages import passage_of
 from assets.fingerprints import chunk_id, sha256_text
 from assets.knowledge import chunking, parsing
 from assets.ports import Document
@@ -18,6 +18,10 @@ from orchestration.engines.encoders import load_tokenizer
 
 HERE = Path(__file__).resolve().parent
 SOURCE = "handbook"  # the slice's name in twohands.toml, the first part of every doc_id
+
+
+class BadFact(ValueError):
+    """An entry of interactions_facts.toml that is not true to the handbook; the text says which, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +42,14 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """Something that the handbook says. `before` is what it said until the day of the edits, where that differs."""
+    """Something that the handbook says. `before` is what it said until the day of the edits, where that differs.
+
+    `answers` has the passage's statement that answers each question of `ask`, `say` those that tell all of it.
+    """
 
     topic: str
     ask: tuple[str, ...]
+    answers: tuple[str, ...]
     say: tuple[str, ...]
     points: Mapping[str, str]
     passage: Shown
@@ -89,35 +97,54 @@ def _fact(entry: Mapping, passages: Sequence[Shown]) -> Fact | None:
     found = next((one for one in passages if one.doc_id == doc_id and entry["find"] in one.text), None)
     if found is None:
         return None
-    fact = Fact(entry["topic"], tuple(entry["ask"]), _quoted(entry["say"], found.text), entry["points"], found)
-    return replace(fact, before=_before(fact, entry["was"])) if "was" in entry else fact
+    if len(entry.get("quotes", [])) != len(entry["ask"]):
+        raise BadFact(
+            f"interactions_facts.toml, fact {entry['ask'][0]!r}: received {len(entry.get('quotes', []))} quotes for "
+            f"{len(entry['ask'])} questions. Give one quote for each question of ask, in order."
+        )
+    fact = _told(entry, found, [])
+    return replace(fact, before=_before(entry, fact)) if "was" in entry else fact
 
 
-def _quoted(say: Sequence[str], text: str) -> tuple[str, ...]:
-    """The passage's own statements that say what an answer says: the sample's base quotes, it does not rephrase."""
-    held = statements(text)
-
-    def alike(line: str, statement: str) -> float:
-        wanted, there = facts.keys(line), facts.keys(statement)
-        return len(wanted & there) / len(wanted | there)
-
-    best = dict.fromkeys(max(held, key=lambda one, line=line: alike(line, one), default=line) for line in say)
-    return tuple(one for one in best if not any(one != other and one in other for other in best))
+def _told(entry: Mapping, passage: Shown, pairs: Sequence[tuple[str, str]]) -> Fact:
+    """The fact as a version of its passage tells it: the pairs [now, before] are replaced in all that is quoted."""
+    asks, held = tuple(entry["ask"]), statements(passage_of(passage.text, passage.doc_id, passage.text_sha).text)
+    answers = [_statement(asks[0], _old(quote, pairs), held) for quote in entry["quotes"]]
+    told = dict.fromkeys(_statement(asks[0], _old(quote, pairs), held) for quote in entry["say"])
+    say = tuple(one for one in told if not any(one != other and one in other for other in told))
+    points = {_old(label, pairs): _old(value, pairs) for label, value in entry["points"].items()}
+    return Fact(entry["topic"], asks, tuple(answers), say, points, passage)
 
 
-def _before(fact: Fact, pairs: Sequence[tuple[str, str]]) -> Fact:
-    """The fact as it was: [now, before] replaced in the passage, the answer and the points."""
+def _statement(name: str, quote: str, held: Sequence[str]) -> str:
+    """The passage's shortest statement with the quote: the sample's base quotes, it does not rephrase."""
+    found = [one for one in held if quote in one]
+    if not found:
+        raise BadFact(
+            f"interactions_facts.toml, fact {name!r}: received the quote {quote!r}, which no statement of the passage "
+            f"has. Quote a text of one of these: {' | '.join(held)}"
+        )
+    return min(found, key=len)
 
-    def old(text: str) -> str:
-        for now, then in pairs:
-            text = text.replace(now, then)
-        return text
 
-    text = old(fact.passage.text)
+def _before(entry: Mapping, fact: Fact) -> Fact:
+    """The fact as it was: [now, before] replaced in the passage, the answers and the points."""
+    text = _old(fact.passage.text, entry["was"])
     sha = sha256_text(text)
     passage = Shown(chunk_id(fact.passage.doc_id, sha, 0), fact.passage.doc_id, sha, text, old=True)
-    points = {old(label): old(value) for label, value in fact.points.items()}
-    return Fact(fact.topic, fact.ask, tuple(old(line) for line in fact.say), points, passage)
+    before = _told(entry, passage, entry["was"])
+    if before.answers == fact.answers:
+        raise BadFact(
+            f"interactions_facts.toml, fact {fact.ask[0]!r}: received `was`, which changes the answer to none of its "
+            "questions. Ask for what the edits changed, or leave `was` out."
+        )
+    return before
+
+
+def _old(text: str, pairs: Sequence[tuple[str, str]]) -> str:
+    for now, then in pairs:
+        text = text.replace(now, then)
+    return text
 
 
 def _cut() -> Iterator[Shown]:

@@ -10,8 +10,6 @@ from typing import TypeVar
 
 from interactions_handbook import Fact
 
-from assets.behavior import facts
-
 T = TypeVar("T")
 
 OPENERS = ("", "", "", "", "Hi! ", "Hello! ", "Quick question: ", "Sorry to bother you. ", "A colleague asks: ")
@@ -80,9 +78,9 @@ class Dice:
         return next(reversed(weights))
 
 
-def question(dice: Dice, ask: tuple[str, ...], want: str, user: str) -> str:
+def question(dice: Dice, ask: str, want: str, user: str) -> str:
     """A question as somebody types it, with the form that they want the answer in."""
-    text = dice.pick("ask", ask)
+    text = ask
     if dice.chance("careless", 0.15):
         text = text[0].lower() + text[1:].rstrip("?.")
     wish = dice.pick("wish", WANTS[want]) if want in WANTS else ""
@@ -95,12 +93,6 @@ def answer(fact: Fact, want: str, line: str, cited: int) -> str:
     if want == "widget":
         return widget(line, cited)
     return _FORMS[want](fact) if want in _FORMS else quoted(line, cited)
-
-
-def line_for(ask: str, fact: Fact) -> int:
-    """Which of the fact's statements answers a question: the one with most of its words, or else the first."""
-    wanted = facts.keys(ask)
-    return max(range(len(fact.say)), key=lambda place: (len(wanted & facts.keys(fact.say[place])), -place))
 
 
 def quoted(line: str, cited: int = 0) -> str:

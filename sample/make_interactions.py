@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
             said = correct(args.out, args.correct)
         else:
             said = generate(_plan(parser, args), args.out, force=args.force)
-    except Refused as refused:
+    except (Refused, interactions_handbook.BadFact) as refused:
         sys.stderr.write(f"{refused}\n")
         return 1
     except OSError as error:
