@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -41,5 +41,25 @@ class Generator(Protocol):
         """Answers in the order of the chats; `adapter` is the folder of a PEFT adapter, None the base alone.
 
         ModelError where base or adapter cannot be loaded, EngineError where not even one prompt fits into memory.
+        """
+        ...
+
+
+class Voice(NamedTuple):
+    """Who is to speak: a variant, with the released adapter's id and folder; both empty for the base alone."""
+
+    variant: str = "main"
+    adapter: str = ""
+    folder: Path | None = None
+
+
+class Speaker(Protocol):
+    """A base that answers one chat piece by piece, with whatever adapter is asked for; greedy."""
+
+    def stream(self, chat: Chat, voice: Voice) -> Iterator[str | Generated]:
+        """Pieces of the answer's text as they are generated, and last the whole of it.
+
+        May be called by several threads at once. Closing the iterator ends the generation. ModelError where base or
+        adapter cannot be loaded, EngineBusy where no answer comes in time, EngineError where the engine refuses.
         """
         ...

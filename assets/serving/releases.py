@@ -133,12 +133,19 @@ class Releases:
         if release.adapter:
             files.verify(self._adapter(release), release.adapter_files, "adapter")
 
-    def served(self, variant: str) -> Served:
-        """What is to be loaded now: the release in force, or the newest one below it whose files are intact."""
+    def folders(self, release: Release) -> tuple[Path, Path | None]:
+        """Where base and adapter of a release lie (no adapter: None); ModelError where there can be none."""
+        return self._base(release), self._adapter(release) if release.adapter else None
+
+    def served(self, variant: str, check: Callable[[Release], None] | None = None) -> Served:
+        """What is to be loaded now: the release in force, or the newest one below it whose files are intact.
+
+        `check` raises ModelError for a release that may not be served either; by default, where its files differ.
+        """
         move, problems = self.moves.now(variant), []
         while move is not None and move.release is not None:
             try:
-                self.verify(move.release)
+                (check or self.verify)(move.release)
                 break
             except ModelError as error:
                 problems.append(f"{move.id}: {error}")

@@ -19,7 +19,7 @@ The answer's own are its facts that the question does not hold. What belongs to 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from functools import lru_cache
 
 from assets.behavior import facts, forms
@@ -38,12 +38,14 @@ def unsupported(
     max_unsupported: float,
     *,
     cited: int | None = None,
+    allowed: Set[str] = frozenset(),
 ) -> list[str]:
     """What an answer states without support, as it is written there; empty where it may teach.
 
-    It may cite the numbers 1 to `cited`; usually there are as many as passages.
+    It may cite the numbers 1 to `cited`; usually there are as many as passages. `allowed` holds keys of facts that
+    belong to the manner, such as a signature.
     """
-    seen = frozenset().union(*map(_keys, passages), *map(_keys, doc_ids))
+    seen = frozenset(allowed).union(*map(_keys, passages), *map(_keys, doc_ids))
     asked = facts.keys(prompt)
     known = seen | asked
     body = without_citations(completion, len(passages) if cited is None else cited)
