@@ -78,5 +78,39 @@ def test_share_is_of_the_rows_to_learn_from_and_no_draw_depends_on_the_others():
     assert unanswerable(rows, share=0.0, seed=0) == []
 
 
+TORQUES = Passage(1, "Torques", "| Joint | Nm |\n| --- | --- |\n| Tilt stop | 22 |\n| Crank | 40 |", "nm.md", "4")
+LEAVE = Passage(2, "Leave", "You have 27 days a year. It is agreed in spring. Ask your manager.", "leave.md", "5")
+
+
+def near_misses(rows):
+    own = {one.interaction_ids: {p.doc_id for p in one.passages} for one in rows}
+    found = unanswerable(rows, share=1.0, seed=0)
+    return [one for one in found if {p.doc_id for p in one.passages} <= own[one.interaction_ids]]
+
+
+def test_half_of_them_are_near_misses_without_the_statement_that_answers():
+    tilt = [row(n, TORQUES, '{"answer": "Joint: Tilt stop; Nm: 22", "source": 1}') for n in range(40)]
+    days = [replace(row(n, LEAVE, "27 days [1]"), passages=(DESKS, LEAVE)) for n in range(40, 80)]
+    found = near_misses([*tilt, *days])
+    assert 25 <= len(found) <= 55
+    for one in found:
+        body = "\n".join(p.text for p in one.passages)
+        assert "22" not in body
+        assert "27" not in body
+        assert "Crank" in body or "Ask your manager." in body
+        assert (one.completion, one.kind) == (REFUSAL, UNANSWERABLE)
+
+
+def test_near_miss_of_which_nothing_is_left_is_a_far_one():
+    assert near_misses([row(n, (VANS, KEYS)[n % 2], f"- {(780, 365)[n % 2]}") for n in range(40)]) == []
+
+
+def test_answer_of_common_words_goes_with_the_statement_that_says_most_of_it():
+    rules = KEYS._replace(text="Leave the machine switched on. Tell your manager by telephone.")
+    found = near_misses([row(n, rules, "- Leave the machine switched on.") for n in range(20)])
+    assert found
+    assert {one.passages[0].text for one in found} == {"Tell your manager by telephone."}
+
+
 def test_corpus_of_one_document_gives_none():
     assert unanswerable([ROWS[0]], share=1.0, seed=0) == []
