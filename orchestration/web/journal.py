@@ -121,6 +121,7 @@ class Journal:
     # ------------------------------------------------------------------------------------------------ the writer
 
     def _write_all(self) -> None:
+        batch: list[_Line] = []
         try:
             while batch := self._next():
                 try:
@@ -133,8 +134,9 @@ class Journal:
         finally:  # nobody waits for a writer that is gone
             with self._changed:
                 self._closing = True
-                for line in self._waiting:
-                    line.future.set_exception(EngineBusy("the journal has ended", next_step="restart the server"))
+                for line in (*batch, *self._waiting):
+                    if not line.future.done():
+                        line.future.set_exception(EngineBusy("the journal has ended", next_step="restart the server"))
                 self._waiting.clear()
             if self._segment:
                 self._segment.close()

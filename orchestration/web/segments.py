@@ -26,7 +26,7 @@ class Segment:
         self.path = folder / f"served-{day}-{process}-{number}.jsonl"
         self.day, self.size = day, 0
         self.broken = False  # its end is not what was acknowledged, and could not be made so
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         self._handle = os.open(self.path, flags, 0o640)
         try:
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
