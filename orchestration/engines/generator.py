@@ -2,7 +2,8 @@
 
 Greedy decoding in batches. Prompts of similar length share a batch (padded on the left); whoever has said the stop
 token leaves it at once, with its part of the cache, so that nobody waits for the longest answer. In fp32 the answers
-are those of one prompt at a time; in bf16 a batch may decide a tie between two tokens otherwise.
+are those of one prompt at a time; in bf16 a batch may decide a tie between two tokens otherwise. A single chat is
+answered token by token as well (`stream`; generator_stream.py says who waits for whom).
 
 torch and transformers are imported when the first prompt comes.
 """
@@ -19,19 +20,21 @@ from typing import Any
 
 from assets.errors import EngineError, ModelError
 from assets.ports import Progress
-from assets.ports.generation import Chat, Generated
+from assets.ports.generation import Chat, Generated, Voice
 from orchestration.engines.base_model import load_base
 from orchestration.engines.generator_steps import Row, decode
+from orchestration.engines.generator_stream import Pieces, Turns, tokens
 
 KEPT = 4  # adapters that stay loaded; the least recently used one goes first
 WEIGHTS = "adapter_model.safetensors"
+ALONE = Voice()
 
 
 class TransformersGenerator:
     """A base folder that answers. Calls of several threads take turns.
 
     `batch`: prompts at a time, halved where memory is short; `max_new_tokens`: of an answer; `device`: auto, cpu,
-    cuda, cuda:1; `dtype`: auto is fp32 on a CPU, bf16 elsewhere.
+    cuda, cuda:1; `dtype`: auto is fp32 on a CPU, bf16 elsewhere; `kept`: adapters that stay loaded side by side.
     """
 
     def __init__(
@@ -42,13 +45,14 @@ class TransformersGenerator:
         max_new_tokens: int = 256,
         device: str = "auto",
         dtype: str = "auto",
+        kept: int = KEPT,
         decode: Callable[..., None] = decode,
     ) -> None:
         self.folder = folder
         self._batch, self._most, self._device, self._dtype = batch, max_new_tokens, device, dtype
-        self._decode, self._lock = decode, RLock()
+        self._decode, self._lock, self._kept, self._turns = decode, RLock(), kept, Turns()
         self._base: tuple[Any, Any] | None = None  # the model (PEFT's, once there was an adapter) and its tokenizer
-        self._adapters: OrderedDict[Path, str] = OrderedDict()  # folder -> PEFT's name of it
+        self._adapters: OrderedDict[Path, tuple[str, tuple[int, ...]]] = OrderedDict()  # folder -> PEFT's name, file
         self._loaded = 0
 
     @property
@@ -80,6 +84,33 @@ class TransformersGenerator:
                     size = max(len(some) // 2, 1)
             return [self._generated(row) for row in rows]
 
+    def stream(self, chat: Chat, voice: Voice = ALONE) -> Iterator[str | Generated]:
+        """Pieces of one answer as they are generated, and last the whole of it; see assets.ports.generation.Speaker."""
+        return self._turns.stream(lambda say: self._said(chat, voice.folder, say))
+
+    def _said(self, chat: Chat, adapter: Path | None, say: Callable[[str], bool]) -> Generated:
+        with self._lock, self._attached(adapter) as model:
+            (ids,) = self._tokens([chat])
+            row = Row(ids, min(self._most, self.context - len(ids)))
+            pieces, began, said = Pieces(self._text), time.perf_counter(), ""
+            try:
+                for token in tokens(model, ids, row.most, self._stops()):
+                    row.said.append(token)
+                    piece = pieces.add(token)
+                    said += piece
+                    if not say(piece):
+                        break
+                else:
+                    row.ended = len(row.said) < row.most
+            except (RuntimeError, MemoryError) as error:
+                if not _is_memory(error):
+                    raise
+                raise _too_large(row) from error
+            row.seconds = time.perf_counter() - began
+            whole = self._generated(row)
+            say(whole.text[len(said) :] if whole.text.startswith(said) else "")
+            return whole
+
     def _answered(self, model: Any, rows: Sequence[Row]) -> bool:
         """Answers some rows; False where they are too many for the memory."""
         import torch
@@ -92,11 +123,7 @@ class TransformersGenerator:
                 raise
             torch.cuda.empty_cache()
             if len(rows) == 1:
-                raise EngineError(
-                    f"there is not enough memory to answer one prompt of {len(rows[0].prompt)} tokens",
-                    expected="memory for the base, and for the cache of one prompt with its answer",
-                    next_step="free memory, choose a smaller base.model, or lower evaluation.max_new_tokens",
-                ) from error
+                raise _too_large(rows[0]) from error
             return False
         for row, made in zip(rows, began, strict=True):
             row.said, row.seconds, row.ended = made.said, made.seconds, made.ended
@@ -106,13 +133,20 @@ class TransformersGenerator:
         if row.most <= 0:
             problem = f"the prompt has {len(row.prompt)} tokens, and the base reads {self.context} with the answer"
             return Generated("", ended=False, problem=problem)
-        text = self._open()[1].decode(row.said, skip_special_tokens=True).strip()
-        return Generated(text, row.seconds, len(row.said), row.ended)
+        return Generated(self._text(row.said).strip(), row.seconds, len(row.said), row.ended)
+
+    def _text(self, tokens: Sequence[int]) -> str:
+        return self._open()[1].decode(tokens, skip_special_tokens=True)
 
     def _tokens(self, chats: Sequence[Chat]) -> list[list[int]]:
         tokenizer = self._open()[1]
+        marks = control_tokens(tokenizer)
         texts = [
-            tokenizer.apply_chat_template([dict(one) for one in chat], tokenize=False, add_generation_prompt=True)
+            tokenizer.apply_chat_template(
+                [dict(one) | {"content": plain(one["content"], marks)} for one in chat],
+                tokenize=False,
+                add_generation_prompt=True,
+            )
             for chat in chats
         ]
         return tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
@@ -148,16 +182,18 @@ class TransformersGenerator:
             with model.disable_adapter():
                 yield model
             return
-        self._load(folder.resolve())
+        folder = folder.resolve()
+        self._load(folder)
         model, _ = self._open()
-        model.set_adapter(self._adapters[folder.resolve()])
-        self._adapters.move_to_end(folder.resolve())
+        model.set_adapter(self._adapters[folder][0])
+        self._adapters.move_to_end(folder)
         yield model
 
     def _load(self, folder: Path) -> None:
-        if folder in self._adapters:
+        if folder in self._adapters and self._adapters[folder][1] == _mark(folder):
             return
-        if not (folder / WEIGHTS).is_file():
+        mark = _mark(folder)
+        if not mark:
             raise ModelError(
                 f"The adapter is not there: no {WEIGHTS} in {folder}",
                 expected="the folder of a published adapter",
@@ -183,11 +219,45 @@ class TransformersGenerator:
                 expected="an adapter that was trained on this base",
                 next_step="fine-tune again, or restore the base that it was made for",
             ) from error
-        self._adapters[folder] = name
+        replaced = self._adapters.pop(folder, None)
+        self._adapters[folder] = name, mark
         model.set_adapter(name)  # PEFT warns where the active one is deleted
-        while len(self._adapters) > KEPT:
-            _, oldest = self._adapters.popitem(last=False)
+        if replaced is not None:
+            model.delete_adapter(replaced[0])
+        while len(self._adapters) > self._kept:
+            _, (oldest, _) = self._adapters.popitem(last=False)
             model.delete_adapter(oldest)
+
+
+def control_tokens(tokenizer: Any) -> list[str]:
+    """What a tokenizer reads as control tokens, the longest first."""
+    added = {str(token.content) for token in tokenizer.added_tokens_decoder.values() if token.special}
+    return sorted({*added, *map(str, tokenizer.all_special_tokens)}, key=lambda mark: (-len(mark), mark))
+
+
+def plain(text: str, marks: Sequence[str]) -> str:
+    """A text without the control tokens of a tokenizer: what documents or people write ends no turn and starts none."""
+    for mark in marks:
+        if len(mark) > 1 and mark in text:
+            text = text.replace(mark, f"{mark[0]} {mark[1:]}")
+    return text
+
+
+def _mark(folder: Path) -> tuple[int, ...]:
+    """Tells an adapter's weights from others that take their place; empty where there are none."""
+    try:
+        said = (folder / WEIGHTS).stat()
+    except OSError:
+        return ()
+    return said.st_ino, said.st_size, said.st_mtime_ns, said.st_ctime_ns
+
+
+def _too_large(row: Row) -> EngineError:
+    return EngineError(
+        f"there is not enough memory to answer one prompt of {len(row.prompt)} tokens",
+        expected="memory for the base, and for the cache of one prompt with its answer",
+        next_step="free memory, choose a smaller base.model, or lower evaluation.max_new_tokens",
+    )
 
 
 def _is_memory(error: BaseException) -> bool:

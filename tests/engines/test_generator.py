@@ -97,9 +97,8 @@ def test_adapters_come_and_go_over_one_base(generator, adapters):
     assert generator._open()[0].get_base_model() is base
 
 
-def test_only_the_adapters_used_last_stay_loaded(adapters, monkeypatch):
-    monkeypatch.setattr("orchestration.engines.generator.KEPT", 1)
-    generator = TransformersGenerator(BASE, max_new_tokens=8)
+def test_only_the_adapters_used_last_stay_loaded(adapters):
+    generator = TransformersGenerator(BASE, max_new_tokens=8, kept=1)
     first = texts(generator, adapters[0])
     texts(generator, adapters[1])
     assert list(generator._open()[0].peft_config) == ["adapter_1"]
