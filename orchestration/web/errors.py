@@ -88,7 +88,7 @@ def install(app: FastAPI) -> None:
 
     async def http(_: Request, error: Exception) -> JSONResponse:
         status = error.status_code if isinstance(error, HTTPException) else 500
-        code = {404: "not_found", 405: "method_not_allowed"}.get(status, "http_error")
+        code = {400: "invalid_request", 404: "not_found", 405: "method_not_allowed"}.get(status, "http_error")
         return response(Refused(status, code, str(getattr(error, "detail", error))))
 
     async def unknown(_: Request, error: Exception) -> JSONResponse:

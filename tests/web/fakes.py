@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ class FakeAnswering:
     def __init__(self, variants: list[str] | None = None) -> None:
         self.names = variants or ["main"]
         self.release, self.trouble = "rel-1", list[str]()
-        self.gate = threading.Event()
+        self.gate, self.pause = threading.Event(), 0.0
         self.gate.set()
         self.askers: list[Asker] = []
         self.wheres: list[Mapping[str, str]] = []
@@ -58,7 +59,7 @@ class FakeAnswering:
         text = question.removeprefix("say ") if question.startswith("say ") else "The ferry leaves at seven. [1]"
         for word in text.split(" "):
             yield word + " "
-            self.gate.wait(30)
+            time.sleep(self.pause)
         refused, fallback = question == "refuse", "no support" if question == "fall back" else ""
         text = {"refuse": "I do not know.", "fall back": "Best evidence: The ferry leaves at seven. [1]"}.get(
             question, text
