@@ -185,12 +185,12 @@ def _texts(
     plain = words.quoted(line, cited)
     if outcome in ("miss", "missing"):
         others = [one for found in world.facts.values() for one in found if one.passage.doc_id != then.passage.doc_id]
-        elsewhere = dice.pick("elsewhere", others).say[0]
+        elsewhere = dice.pick("elsewhere", others).answers[0]
         return (dice.pick("refusal", words.REFUSALS) if dice.chance("nothing", 0.6) else elsewhere), plain
     if outcome == "stale" and then.before:
         return words.quoted(then.before.answers[asked], cited), plain
     if outcome == "style":
-        return words.formal(plain), words.answer(then, want, line, cited)
+        return words.formal(plain), words.answer(want, line, cited)
     wrong = {
         "format": plain,
         "task": plain,
@@ -198,7 +198,7 @@ def _texts(
         "ungrounded": f"{plain} {dice.pick('extra', list(world.extras[then.topic]))}",
         "polish": dice.pick("clumsy", words.CLUMSY) + plain[0].lower() + plain[1:],
     }
-    right = words.answer(then, want, line, cited)
+    right = words.answer(want, line, cited)
     return (wrong[outcome], right) if outcome in wrong else (right, None)
 
 

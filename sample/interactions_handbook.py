@@ -44,14 +44,12 @@ class Shown:
 class Fact:
     """Something that the handbook says. `before` is what it said until the day of the edits, where that differs.
 
-    `answers` has the passage's statement that answers each question of `ask`, `say` those that tell all of it.
+    `answers` has the passage's statement that answers each question of `ask`.
     """
 
     topic: str
     ask: tuple[str, ...]
     answers: tuple[str, ...]
-    say: tuple[str, ...]
-    points: Mapping[str, str]
     passage: Shown
     before: Fact | None = None
 
@@ -110,10 +108,7 @@ def _told(entry: Mapping, passage: Shown, pairs: Sequence[tuple[str, str]]) -> F
     """The fact as a version of its passage tells it: the pairs [now, before] are replaced in all that is quoted."""
     asks, held = tuple(entry["ask"]), statements(passage_of(passage.text, passage.doc_id, passage.text_sha).text)
     answers = [_statement(asks[0], _old(quote, pairs), held) for quote in entry["quotes"]]
-    told = dict.fromkeys(_statement(asks[0], _old(quote, pairs), held) for quote in entry["say"])
-    say = tuple(one for one in told if not any(one != other and one in other for other in told))
-    points = {_old(label, pairs): _old(value, pairs) for label, value in entry["points"].items()}
-    return Fact(entry["topic"], asks, tuple(answers), say, points, passage)
+    return Fact(entry["topic"], asks, tuple(answers), passage)
 
 
 def _statement(name: str, quote: str, held: Sequence[str]) -> str:
@@ -128,7 +123,7 @@ def _statement(name: str, quote: str, held: Sequence[str]) -> str:
 
 
 def _before(entry: Mapping, fact: Fact) -> Fact:
-    """The fact as it was: [now, before] replaced in the passage, the answers and the points."""
+    """The fact as it was: [now, before] replaced in the passage and the answers."""
     text = _old(fact.passage.text, entry["was"])
     sha = sha256_text(text)
     passage = Shown(chunk_id(fact.passage.doc_id, sha, 0), fact.passage.doc_id, sha, text, old=True)

@@ -1,14 +1,11 @@
-"""How the people and the model of the demo logs write: questions, and one answer in many forms."""
+"""How the people and the model of the demo logs write: questions, and one statement in many forms."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from hashlib import blake2b
 from typing import TypeVar
-
-from interactions_handbook import Fact
 
 T = TypeVar("T")
 
@@ -28,7 +25,7 @@ CONTACT = " You can reach me at {user}@vellamoor.example or on +00 555 0142."
 WANTS = {
     "table": (" Please answer as a table.", " Give it to me as a table."),
     "list": (" As bullet points, please.", " Answer as a bulleted list."),
-    "json": (" Answer as JSON.", " Return it as JSON, one key per item."),
+    "json": (" Answer as JSON.", " Return it as JSON."),
     "message": (" Write a short message to Emre about it.", " Draft a note to my team about it."),
 }
 REFUSALS = (
@@ -88,11 +85,9 @@ def question(dice: Dice, ask: str, want: str, user: str) -> str:
     return dice.pick("opener", OPENERS) + text + wish + closer
 
 
-def answer(fact: Fact, want: str, line: str, cited: int) -> str:
-    """The answer in the form that was asked for; the statement `line` where none was. `cited` numbers its passage."""
-    if want == "widget":
-        return widget(line, cited)
-    return _FORMS[want](fact) if want in _FORMS else quoted(line, cited)
+def answer(want: str, line: str, cited: int) -> str:
+    """A statement in the form that was asked for; as it is where none was. `cited` numbers its passage, 0: none."""
+    return _FORMS[want](line, cited) if want in _FORMS else quoted(line, cited)
 
 
 def quoted(line: str, cited: int = 0) -> str:
@@ -105,31 +100,19 @@ def widget(line: str, cited: int) -> str:
     return json.dumps({"answer": line, "source": cited}, ensure_ascii=False)
 
 
-def prose(fact: Fact) -> str:
-    """All of it, in sentences."""
-    return " ".join(fact.say)
+def bullet(line: str, cited: int) -> str:
+    """A bulleted list of it."""
+    return f"- {quoted(line, cited)}"
 
 
-def bullets(fact: Fact) -> str:
-    """A bulleted list of the points."""
-    return "\n".join(f"- {label}: {value}" for label, value in fact.points.items())
+def table(line: str, cited: int) -> str:
+    """A Markdown table of it."""
+    return f"| Rule | Passage |\n| --- | --- |\n| {line} | {cited} |"
 
 
-def table(fact: Fact) -> str:
-    """A Markdown table of the points."""
-    rows = [f"| {label} | {value} |" for label, value in fact.points.items()]
-    return "\n".join(["| What | Rule |", "| --- | --- |", *rows])
-
-
-def as_json(fact: Fact) -> str:
-    """The points as one JSON object."""
-    slugs = {re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_"): value for label, value in fact.points.items()}
-    return json.dumps(slugs, ensure_ascii=False)
-
-
-def message(fact: Fact) -> str:
-    """The answer as a note to somebody."""
-    return f"Hi all,\n\na short note: {prose(fact)}\n\nBest regards"
+def message(line: str, cited: int) -> str:
+    """A note to somebody."""
+    return f"Hi all,\n\n{quoted(line, cited)}\n\nBest regards"
 
 
 def formal(plain: str) -> str:
@@ -137,4 +120,6 @@ def formal(plain: str) -> str:
     return FORMAL.format(answer=plain)
 
 
-_FORMS: dict[str, Callable[[Fact], str]] = {"table": table, "list": bullets, "json": as_json, "message": message}
+_FORMS: dict[str, Callable[[str, int], str]] = {
+    "table": table, "list": bullet, "json": widget, "widget": widget, "message": message
+}  # fmt: skip
