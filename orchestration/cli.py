@@ -16,6 +16,7 @@ import click
 
 from assets.errors import ConfigError, GateRefused, TwohandsError
 from orchestration import (
+    cli_ask,
     cli_behavior,
     cli_decision,
     cli_export,
@@ -237,7 +238,8 @@ def dev(context: Context, port: int, host: str) -> None:
 
 
 MODULES = (
-    cli_behavior, cli_upkeep, cli_decision, cli_finetune, cli_release, cli_export, cli_replay, cli_ledger, cli_taint,
+    cli_ask, cli_behavior, cli_upkeep, cli_decision, cli_finetune, cli_release, cli_export, cli_replay, cli_ledger,
+    cli_taint,
 )  # fmt: skip
 for command in (one for module in MODULES for one in module.COMMANDS):
     cli.add_command(command)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from assets.knowledge.pipeline import SliceSpec
 from orchestration.settings_adapter import AdapterSettings, BaseModelSettings
+from orchestration.settings_answering import AccessSettings, AnsweringSettings, GeneratorSettings
 from orchestration.settings_dataset import DatasetSettings
 from orchestration.settings_evaluation import EvaluationSettings
 from orchestration.settings_serve import ServeSettings
@@ -226,6 +227,13 @@ class DecisionSettings(_Table):
     require_approval: bool = False
 
 
+class VariantSettings(DecisionSettings):
+    """[variants.NAME]: keys of [decision], and the form of the variant's answers. The schema of "json" answers is that
+    of [evaluation.manners.NAME]."""
+
+    answer: Literal["text", "json"] = "text"
+
+
 class Settings(_Table):
     """The whole file. `root` is the folder that holds it, `home` the folder of all state."""
 
@@ -238,7 +246,10 @@ class Settings(_Table):
     automation: AutomationSettings = Field(default_factory=AutomationSettings)
     lake: str | None = None
     base: BaseModelSettings = Field(default_factory=BaseModelSettings)
-    variants: Mapping[Name, DecisionSettings] = Field(default_factory=lambda: {"main": DecisionSettings()})
+    access: AccessSettings = Field(default_factory=AccessSettings)
+    generator: GeneratorSettings = Field(default_factory=GeneratorSettings)
+    answering: AnsweringSettings = Field(default_factory=AnsweringSettings)
+    variants: Mapping[Name, VariantSettings] = Field(default_factory=lambda: {"main": VariantSettings()})
     behavior: BehaviorSettings = Field(default_factory=BehaviorSettings)
     warehouse: WarehouseSettings = Field(default_factory=WarehouseSettings)
     decision: DecisionSettings = Field(default_factory=DecisionSettings)
@@ -262,10 +273,12 @@ class Settings(_Table):
 
     @model_validator(mode="after")
     def _manners_are_of_variants(self) -> Settings:
-        unknown = sorted(self.evaluation.manners.keys() - self.variants.keys())
-        if unknown:
-            names = ", ".join(self.variants)
-            raise ValueError(f"evaluation.manners.{unknown[0]}: no such variant. Valid variants are: {names}")
+        named = (("evaluation.manners", self.evaluation.manners), ("generator.models", self.generator.models))
+        for table, tables in named:
+            unknown = sorted(tables.keys() - self.variants.keys())
+            if unknown:
+                names = ", ".join(self.variants)
+                raise ValueError(f"{table}.{unknown[0]}: no such variant. Valid variants are: {names}")
         return self
 
     @model_validator(mode="after")
