@@ -24,6 +24,7 @@ from orchestration import (
     cli_ledger,
     cli_release,
     cli_replay,
+    cli_serve,
     cli_taint,
     cli_upkeep,
 )
@@ -226,20 +227,9 @@ def doctor(context: Context) -> None:
         sys.exit(FAILED)
 
 
-@cli.command()
-@click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65_535))
-@click.option("--host", default="127.0.0.1", show_default=True)
-@_pass
-def dev(context: Context, port: int, host: str) -> None:
-    """Serve the Dagster UI with sensors and schedules running (what `make run` does)."""
-    from orchestration.dev import serve
-
-    serve(context.settings, host, port)
-
-
 MODULES = (
     cli_ask, cli_behavior, cli_upkeep, cli_decision, cli_finetune, cli_release, cli_export, cli_replay, cli_ledger,
-    cli_taint,
+    cli_taint, cli_serve,
 )  # fmt: skip
 for command in (one for module in MODULES for one in module.COMMANDS):
     cli.add_command(command)

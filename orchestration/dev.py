@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 from importlib import resources
 from pathlib import Path
@@ -29,8 +30,8 @@ def prepare(settings: Settings) -> dict[str, str]:
     }
 
 
-def serve(settings: Settings, host: str, port: int) -> None:
-    """Becomes `dg dev`; does not return."""
+def serve(settings: Settings, host: str, port: int, ask_port: int = 0) -> None:
+    """Becomes `dg dev`, with the ask page beside it (port 0: without); does not return."""
     project = Path(__file__).resolve().parent.parent
     if not (project / WORKSPACE).exists():
         raise ConfigError(
@@ -46,4 +47,14 @@ def serve(settings: Settings, host: str, port: int) -> None:
     open_warehouse(settings).manifest()  # parsed here once: the server starts several processes that need it at once
     environment = {**os.environ, **prepare(settings), "TWOHANDS_CONFIG": str(settings.file)}
     os.chdir(project)
+    if ask_port:
+        _keep_asking(settings, ask_port, environment)
     os.execve(command, [command, "dev", "--host", host, "--port", str(port)], environment)  # noqa: S606 - no shell
+
+
+def _keep_asking(settings: Settings, port: int, environment: dict[str, str]) -> None:
+    """Starts the keeper of `twohands serve`. It ends with this process, which soon is `dg dev`."""
+    server = [sys.executable, "-m", "orchestration", "--config", str(settings.file), "--home", str(settings.home)]
+    keeper = [sys.executable, "-m", "orchestration.web.keeper", str(os.getpid())]
+    command = [*keeper, *server, "serve", "--port", str(port)]
+    subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment)  # noqa: S603 - no shell

@@ -41,7 +41,6 @@ class ServeSettings(_Table):
     hosts: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     tokens: tuple[TokenSettings, ...] = ()
     body_kilobytes: Annotated[int, Field(ge=1, le=16_384)] = 256
-    question_characters: Annotated[int, Field(ge=1, le=1_000_000)] = 4_000
     concurrent: Annotated[int, Field(ge=1, le=1_000)] = 8
     questions_per_minute: Annotated[int, Field(ge=0)] = 300
     feedback_days: Annotated[int, Field(ge=1, le=31)] = 2

@@ -38,7 +38,13 @@ from orchestration.web.log import Log
 from orchestration.web.metrics import Metrics
 
 LINE_BYTES = 1 << 20
-FILES = {"ask.js": "text/javascript", "ask.css": "text/css", "icon.svg": "image/svg+xml"}
+FILES = {
+    "ask.js": "text/javascript",
+    "api.js": "text/javascript",
+    "panel.js": "text/javascript",
+    "ask.css": "text/css",
+    "icon.svg": "image/svg+xml",
+}
 log = logging.getLogger("twohands.serve")
 
 
@@ -83,7 +89,7 @@ def app(
     notes = Log(journal, line_bytes)
     made = FastAPI(title="Twohands", lifespan=_life(journal), docs_url=None, redoc_url=None, openapi_url=None)
     errors.install(made)
-    chat = Chat(answering, notes, metrics, concurrent=settings.concurrent, characters=settings.question_characters)
+    chat = Chat(answering, notes, metrics, concurrent=settings.concurrent)
     _answers(made, chat)
     _feedback(made, notes, metrics)
     _catalogue(made, answering, library)

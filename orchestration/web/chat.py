@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
-from assets.errors import BadQuestion, TwohandsError
+from assets.errors import TwohandsError
 from assets.serving.answers import Answer
 from orchestration.web import errors, events
 from orchestration.web.access import Client
@@ -69,19 +69,13 @@ class ChatRequest(BaseModel):
 class Chat:
     """Answers requests of one app."""
 
-    def __init__(self, answering: Answering, log: Log, metrics: Metrics, *, concurrent: int, characters: int) -> None:
+    def __init__(self, answering: Answering, log: Log, metrics: Metrics, *, concurrent: int) -> None:
         self._answering, self._log, self._metrics = answering, log, metrics
-        self._turns, self._characters = Turns(concurrent), characters
+        self._turns = Turns(concurrent)
 
     def asked(self, request: ChatRequest) -> str:
-        """The question, checked; raises Refused and BadQuestion, and what logging it would fail with now."""
-        question = request.question
-        if len(question) > self._characters:
-            raise BadQuestion(
-                f"a question of {len(question):,} characters",
-                expected=f"at most {self._characters:,}",
-                next_step="ask a shorter one",
-            )
+        """The question of a variant that there is; raises Refused, and what logging it would fail with now."""
+        question = request.question.strip()
         known = self._answering.variants()
         if request.model not in known:
             raise Refused(

@@ -2,6 +2,7 @@
 
 | a request | answer |
 |---|---|
+| is one of more than MOST at a time | 503 |
 | names another host than this server's | 421: a page that rebinds its DNS to this machine |
 | comes from another site (Sec-Fetch-Site, Origin) | 403; there is no CORS |
 | is larger than [serve] body_kilobytes | 413 |
@@ -27,6 +28,7 @@ ASK = "/v1/chat/completions"
 OPEN = ("/", "/healthz", "/favicon.ico")
 PAGE = "/page/"
 BODY_SECONDS = 30.0
+MOST = 1_000
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -47,6 +49,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, access: Access, rates: Rates, metrics: Metrics, most_bytes: int) -> None:
         self._app, self._access, self._rates, self._metrics, self._most = app, access, rates, metrics, most_bytes
+        self._inside = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -64,6 +67,7 @@ class Guard:
                 message = {**message, "headers": [*message["headers"], *_HEADERS, *private]}
             await send(message)
 
+        self._inside += 1
         try:
             try:
                 received = await self._let_in(scope, receive)
@@ -72,12 +76,15 @@ class Guard:
                 return
             await self._app(scope, received, sending)
         finally:
+            self._inside -= 1
             route = getattr(scope.get("route"), "path", "other")
             self._metrics.requests.labels(route, str(status)).inc()
             self._metrics.seconds.labels(route).observe(time.perf_counter() - began)
 
     async def _let_in(self, scope: Scope, receive: Receive) -> Receive:
         """Raises Refused, or returns what the app receives: the whole body, read within its limits."""
+        if self._inside > MOST:
+            raise Refused(503, "busy", f"{MOST:,} requests are under way. Next: try again in a moment.", retry_after=1)
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         host = headers.get(b"host", "")
         if not self._access.names(host):

@@ -44,8 +44,8 @@ class FakeAnswering:
     def stream(self, question: str, *, variant: str, asker: Asker, where: Mapping[str, str]) -> Iterator[str | Answer]:
         self.askers.append(asker)
         self.wheres.append(where)
-        if not question.strip():
-            raise BadQuestion("an empty question", expected="some text")
+        if not question.strip() or len(question) > 100:
+            raise BadQuestion("an empty question, or a long one", expected="1 to 100 characters")
         if question == "crash":
             raise RuntimeError("a secret of the server")
         try:

@@ -1,0 +1,123 @@
+"""From settings to the server: where its journal lies, what it looks passages up in, and the app itself."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from fastapi import FastAPI
+
+from assets.knowledge import documents
+from assets.knowledge.pipeline import FastHand
+from assets.ports import Passage
+from assets.serving.answers import Asker
+from assets.serving.questions import Access as Reading
+from assets.serving.release import NONE
+from assets.serving.releases import Releases
+from orchestration.assembly import fast_hand
+from orchestration.assembly_answering import answering
+from orchestration.assembly_behavior import SAMPLE
+from orchestration.assembly_serving import releases
+from orchestration.settings import Settings
+from orchestration.settings_serve import ServeSettings
+from orchestration.web.access import Access
+from orchestration.web.app import app
+from orchestration.web.journal import Journal, Limits
+
+SERVED = "served"  # in the home, where the landing folder is none of this machine
+_LONGEST_ID = 256
+_FRESH_SECONDS = 10.0  # how old the known dates and versions of documents may be
+
+
+def web_app(settings: Settings, serve: ServeSettings, access: Access) -> FastAPI:
+    """The app over the configured engines. Nothing is loaded before the first question."""
+    hand = fast_hand(settings)
+    found = releases(settings, hand.lake)
+    limits = Limits(backlog=serve.backlog, days=serve.feedback_days)
+    return app(
+        answering(settings, hand, found),
+        Journal(journal_folder(settings)[0], limits),
+        serve,
+        library=Shelf(hand, found, Reading(settings.access.field, settings.access.public)),
+        access=access,
+        line_bytes=settings.behavior.max_line_kilobytes * 1_024,
+    )
+
+
+def journal_folder(settings: Settings) -> tuple[Path, str]:
+    """Where events are written: the landing folder. Where that is none of this machine, a folder in the home, and the
+    sentence that says so."""
+    landing = settings.behavior.landing
+    if landing is None and settings.warehouse.logs is None:
+        landing = SAMPLE
+    if landing is None:
+        reason = "there is no landing folder ([warehouse.logs] is read instead)"
+    elif landing.startswith("file://"):
+        return Path(unquote(urlsplit(landing).path)), ""
+    elif "://" not in landing and not landing.startswith("git+"):
+        return settings.path(landing), ""
+    else:
+        reason = "an object store cannot be added to line by line"
+    folder = settings.home / SERVED
+    return folder, (
+        f"Events are kept in {folder}, and nobody reads them there: {reason}. Next: copy its files to "
+        f"{landing or 'your log table'} from time to time, or `twohands ingest {folder}/*.jsonl`."
+    )
+
+
+class Shelf:
+    """Passages of the published index, with the date and version of their documents; may be used by many threads."""
+
+    def __init__(self, hand: FastHand, found: Releases, reading: Reading) -> None:
+        self._hand, self._releases, self._reading = hand, found, reading
+        self._known: dict[str, tuple[float, Mapping[str, Mapping[str, Any]]]] = {}
+        self._lock = threading.Lock()
+
+    def passage(self, chunk_id: str, asker: Asker) -> dict[str, Any] | None:
+        """A published passage; None where there is none that the asker may read."""
+        published = self._hand.vector_index.published()
+        if published is None or not chunk_id or len(chunk_id) > _LONGEST_ID:
+            return None
+        passage = published.get([chunk_id]).get(chunk_id)
+        if passage is None or not self._readable(passage, asker):
+            return None
+        document = self._documents(passage.slice).get(passage.doc_id, {})
+        return {
+            "chunk_id": passage.chunk_id,
+            "doc_id": passage.doc_id,
+            "slice": passage.slice,
+            "title": passage.title,
+            "headings": list(passage.headings),
+            "text": passage.text,
+            "text_sha": passage.text_sha,
+            "metadata": dict(passage.metadata),
+            "date": passage.metadata.get("date") or _day(document.get("modified")),
+            "version": str(document.get("content_sha") or "")[:12] or None,
+            "index": published.version,
+        }
+
+    def released(self, variant: str) -> str:
+        """The id of the release in force; `base` where there is none."""
+        move = self._releases.moves.now(variant)
+        return move.id if move else NONE
+
+    def _readable(self, passage: Passage, asker: Asker) -> bool:
+        return all(passage.metadata.get(name) in values for name, values in self._reading.allowed(asker).items())
+
+    def _documents(self, slice: str) -> Mapping[str, Mapping[str, Any]]:
+        with self._lock:
+            at, known = self._known.get(slice, (-_FRESH_SECONDS, {}))
+            if time.monotonic() - at >= _FRESH_SECONDS:
+                state = documents.open_records(self._hand.lake, slice).state()
+                known = {row["doc_id"]: row for row in state.rows.values()}
+                self._known[slice] = (time.monotonic(), known)
+            return known
+
+
+def _day(modified: float | None) -> str | None:
+    return None if modified is None else datetime.fromtimestamp(modified, UTC).date().isoformat()

@@ -1,0 +1,88 @@
+"""`twohands serve`: the ask page, the OpenAI-compatible API and the feedback journal; `twohands dev`: the UI and it."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import socket
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from assets.errors import EngineBusy
+
+if TYPE_CHECKING:
+    from orchestration.cli import Context
+
+KEEPER = "TWOHANDS_KEEPER"  # the process that started this one, and without which it ends
+_GRACE_SECONDS = 20  # in which answers that are under way may end
+
+
+@click.command()
+@click.option("--host", help="Address to listen on (default: [serve] host). Beyond this machine: only with tokens.")
+@click.option("--port", envvar="SERVE_PORT", type=click.IntRange(1, 65_535), help="Default: [serve] port, 3001.")
+@click.pass_obj
+def serve(context: Context, host: str | None, port: int | None) -> None:
+    """Serve the ask page and the OpenAI-compatible API; every answer and all feedback becomes an interaction."""
+    if keeper := os.environ.pop(KEEPER, ""):
+        from orchestration.engines.training_guard import die_with_parent
+
+        die_with_parent(int(keeper))
+    from orchestration.assembly_web import journal_folder, web_app
+    from orchestration.web.access import Access
+
+    settings = context.settings
+    wanted = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    chosen = settings.serve.model_copy(update=wanted)
+    access = Access(chosen)
+    listening = _listening(chosen.host, chosen.port)
+    import uvicorn
+
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+    config = uvicorn.Config(
+        web_app(settings, chosen, access),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
+    folder, note = journal_folder(settings)
+    shown = f"[{chosen.host}]" if ":" in chosen.host else chosen.host
+    click.echo(f"The ask page: http://{shown}:{chosen.port}  (API: /v1; events: {folder})", err=True)
+    if note:
+        click.echo(note, err=True)
+    uvicorn.Server(config).run(sockets=[listening])
+
+
+@click.command()
+@click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65_535))
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--serve-port", envvar="SERVE_PORT", type=click.IntRange(0, 65_535), help="Default: port + 1; 0: none.")
+@click.pass_obj
+def dev(context: Context, port: int, host: str, serve_port: int | None) -> None:
+    """Serve the Dagster UI with sensors and schedules running, and the ask page (what `make run` does)."""
+    from orchestration.dev import serve as become
+
+    become(context.settings, host, port, port + 1 if serve_port is None else serve_port)
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """A bound socket; EngineBusy where somebody else has the port."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
+        made = socket.socket(family, kind, protocol)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind(address)
+    except OSError as error:
+        why = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be listened on ({error.strerror or error})"
+        raise EngineBusy(
+            f"{host}:{port} {why}", next_step="choose another one (--host, --port, or [serve] in twohands.toml)"
+        ) from error
+    made.set_inheritable(True)
+    return made
+
+
+COMMANDS: Sequence[click.Command] = (serve, dev)
