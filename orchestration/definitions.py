@@ -21,6 +21,7 @@ from assets.decision import assets as deciding
 from assets.decision.pipeline import Decision
 from assets.decision.spending import assets as spending
 from assets.knowledge import assets as knowledge
+from assets.knowledge.checks import INDEX
 from assets.knowledge.pipeline import FastHand
 from assets.serving import assets as serving
 from orchestration import (
@@ -81,7 +82,15 @@ def build(
         jobs.release(),
     )
     return dg.Definitions(
-        assets=[*fast, *logs, *built, *_decision(settings), *taint, *dated(_slow_made(settings))],
+        assets=[
+            *fast,
+            *logs,
+            *built,
+            *_decision(settings),
+            *taint,
+            *dated(_slow_made(settings)),
+            serving.answers(INDEX),
+        ],  # fmt: skip
         asset_checks=stands,
         jobs=[sync, reconcile, ingest, rebuild, report, decide, finetune, books, release, jobs.maintain],
         sensors=[

@@ -23,6 +23,7 @@ from assets.serving.releases import Releases
 GROUP = "serving"
 OWNERS = ["team:behavior"]
 RELEASE = dg.AssetKey([GROUP, "release"])
+ANSWERS = dg.AssetKey([GROUP, "answers"])
 INTACT = "files_are_what_was_released"
 
 
@@ -95,6 +96,20 @@ def build(variants: dg.PartitionsDefinition, policy: Policy, deps: Iterable[dg.A
         )
 
     return [release]
+
+
+def answers(index: dg.AssetKey) -> dg.AssetSpec:
+    """Where the hands meet: not made by a run, shown for the lineage."""
+    return dg.AssetSpec(
+        ANSWERS,
+        deps=[index, RELEASE],
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"python"},
+        description="Answers as readers get them (`twohands ask`, `twohands serve`): passages of the published index, "
+        "told by the base and adapter of the release. Each is stamped with both; neither waits for the other. No run "
+        "makes this: a new index version or release is answered from at the next question.",
+    )
 
 
 def _end(context: dg.AssetExecutionContext, decision: Decision, before: Move | None, now: Move | None) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 
-from assets.serving.assets import INTACT, RELEASE
+from assets.serving.assets import ANSWERS, INTACT, RELEASE
 from assets.serving.release import Release
 from orchestration.assembly import open_the_lake
 from orchestration.assembly_decision import decision
@@ -121,3 +121,10 @@ def test_nothing_but_a_person_or_the_gate_starts_a_release(graph):
     asset = graph.defs.resolve_assets_def(RELEASE)
     assert asset.specs_by_key[RELEASE].automation_condition is None
     assert not any(key.path[0] == "knowledge" for key in asset.dependency_keys)
+
+
+def test_answers_are_where_the_hands_meet_and_no_run_makes_them(graph):
+    of = graph.defs.resolve_asset_graph()
+    assert of.get(ANSWERS).parent_keys == {dg.AssetKey(["knowledge", "index"]), RELEASE}
+    assert not of.get(ANSWERS).is_executable
+    assert not of.get(ANSWERS).child_keys  # what is answered moves neither hand here

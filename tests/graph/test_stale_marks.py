@@ -29,7 +29,8 @@ class Slow(World):
         super().__init__(graph, build(graph.settings, graph.hand, data, project, house.decision), house, data)
         self.graph_of_assets = self.defs.resolve_asset_graph()
         keys = self.graph_of_assets.toposorted_asset_keys
-        made = {key for key in keys if self.graph_of_assets.get(key).group_name in (FINETUNE, "serving")}
+        runs = [key for key in keys if self.graph_of_assets.get(key).is_executable]  # answers are only shown
+        made = {key for key in runs if self.graph_of_assets.get(key).group_name in (FINETUNE, "serving")}
         self.costly = [key for key in keys if key in made]
 
     def made(self) -> None:
