@@ -90,7 +90,7 @@ def build(
             *taint,
             *dated(_slow_made(settings)),
             serving.answers(INDEX),
-        ],  # fmt: skip
+        ],
         asset_checks=stands,
         jobs=[sync, reconcile, ingest, rebuild, report, decide, finetune, books, release, jobs.maintain],
         sensors=[
