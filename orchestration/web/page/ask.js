@@ -21,6 +21,19 @@ function button(className, text, act, label) {
   return made;
 }
 
+const THUMB = "M7 10v10H3V10zM7 11l4-8c1.6 0 2.5 1 2.2 2.8L12.5 9H19a2 2 0 0 1 2 2.4l-1.3 6.9A2 2 0 0 1 17.7 20H7";
+
+function thumbSign(down) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  made.setAttribute("viewBox", "0 0 24 24");
+  made.setAttribute("aria-hidden", "true");
+  made.setAttribute("class", down ? "sign down" : "sign");
+  path.setAttribute("d", THUMB);
+  made.append(path);
+  return made;
+}
+
 function problem(error) {
   $("problem").hidden = !error;
   $("problem").textContent = error ? error.message : "";
@@ -57,10 +70,14 @@ function remember() {
 
 // ---------------------------------------------------------------------------------------------- one answer
 
+// The best sentence of a passage: what the panel marks.
+function rests(exchange, number) {
+  return exchange.told.evidence.find((one) => one.n === number)?.sentence ?? "";
+}
+
 function cite(exchange, number) {
   const passage = exchange.told.passages.find((one) => one.n === number);
-  const evidence = exchange.told.evidence.filter((one) => one.n === number).map((one) => one.sentence);
-  const made = button("cite", String(number), () => openPassage(passage, evidence, made), `Source ${number}: ${passage.title || passage.doc_id}`);
+  const made = button("cite", String(number), () => openPassage(passage, rests(exchange, number), made), `Source ${number}: ${passage.title || passage.doc_id}`);
   return made;
 }
 
@@ -80,9 +97,9 @@ function answerText(exchange) {
 function sourceList(exchange, passages) {
   const made = make("ul", "sources");
   for (const passage of passages) {
-    const evidence = exchange.told.evidence.filter((one) => one.n === passage.n).map((one) => one.sentence);
-    const name = [passage.title || passage.doc_id, passage.heading].filter(Boolean).join(" · ");
-    const link = button("link", `${passage.n}. ${name}`, () => openPassage(passage, evidence, link));
+    const title = passage.title || passage.doc_id;
+    const name = passage.heading && passage.heading !== title ? `${title} · ${passage.heading}` : title;
+    const link = button("link", `${passage.n}. ${name}`, () => openPassage(passage, rests(exchange, passage.n), link));
     const item = make("li");
     item.append(link);
     made.append(item);
@@ -122,11 +139,12 @@ function tools(exchange, article) {
       return false;
     }
   };
-  const thumbs = [["up", "👍", "Good answer"], ["down", "👎", "Bad answer"]].map(([value, sign, label]) => {
-    const thumb = button("quiet", sign, async () => {
+  const thumbs = [["up", "Good answer"], ["down", "Bad answer"]].map(([value, label]) => {
+    const thumb = button("quiet", "", async () => {
       const wanted = exchange.feedback === value ? "none" : value;
       if (await send({ feedback: wanted }, wanted === "none" ? "Taken back" : "Thank you")) press();
     }, label);
+    thumb.append(thumbSign(value === "down"));
     return [value, thumb];
   });
   const press = () => thumbs.forEach(([value, thumb]) => thumb.setAttribute("aria-pressed", String(exchange.feedback === value)));

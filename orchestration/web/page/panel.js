@@ -18,23 +18,21 @@ function facts(rows) {
   $("panel-facts").replaceChildren(...made);
 }
 
-// The passage's text with the sentences that the answer rests on marked.
-function marked(text, sentences) {
-  const spans = sentences
-    .map((one) => [text.indexOf(one), one.length])
-    .filter(([start]) => start >= 0)
-    .sort((one, two) => one[0] - two[0]);
-  const parts = [];
-  let place = 0;
-  for (const [start, length] of spans) {
-    if (start < place) continue;
-    const mark = document.createElement("mark");
-    mark.textContent = text.slice(start, start + length);
-    parts.push(document.createTextNode(text.slice(place, start)), mark);
-    place = start + length;
+// The passage's text without its heading, which stands above; the sentence that the answer rests on is marked.
+function marked(text, sentence) {
+  const start = sentence ? text.indexOf(sentence) : -1;
+  if (start < 0) {
+    $("panel-text").replaceChildren(text);
+    return;
   }
-  parts.push(document.createTextNode(text.slice(place)));
-  $("panel-text").replaceChildren(...parts);
+  const mark = document.createElement("mark");
+  mark.textContent = sentence;
+  $("panel-text").replaceChildren(text.slice(0, start), mark, text.slice(start + sentence.length));
+}
+
+function body(passage) {
+  const head = passage.heading ? `${passage.heading}\n` : "";
+  return head && passage.text.startsWith(head) ? passage.text.slice(head.length).trimStart() : passage.text;
 }
 
 function note(words) {
@@ -46,7 +44,7 @@ export async function openPassage(passage, evidence, from) {
   opener = from;
   $("panel-title").textContent = passage.title || passage.doc_id;
   facts([["Document", passage.doc_id], ["Section", passage.heading]]);
-  marked(passage.text, evidence);
+  marked(body(passage), evidence);
   note("");
   $("panel").hidden = false;
   $("panel").focus();
