@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Mapping
@@ -12,15 +13,17 @@ from urllib.parse import unquote, urlsplit
 
 from fastapi import FastAPI
 
+from assets.errors import TwohandsError
 from assets.knowledge import documents
 from assets.knowledge.pipeline import FastHand
 from assets.ports import Passage
+from assets.ports.generation import Speaker, Voice
 from assets.serving.answers import Asker
 from assets.serving.questions import Access as Reading
 from assets.serving.release import NONE
 from assets.serving.releases import Releases
 from orchestration.assembly import fast_hand
-from orchestration.assembly_answering import answering
+from orchestration.assembly_answering import answering, generator
 from orchestration.assembly_behavior import SAMPLE
 from orchestration.assembly_serving import releases
 from orchestration.settings import Settings
@@ -29,24 +32,37 @@ from orchestration.web.access import Access
 from orchestration.web.app import app
 from orchestration.web.journal import Journal, Limits
 
+log = logging.getLogger("twohands.serve")
 SERVED = "served"  # in the home, where the landing folder is none of this machine
 _LONGEST_ID = 256
 _FRESH_SECONDS = 10.0  # how old the known dates and versions of documents may be
 
 
 def web_app(settings: Settings, serve: ServeSettings, access: Access) -> FastAPI:
-    """The app over the configured engines. Nothing is loaded before the first question."""
+    """The app over the configured engines. They are loaded beside it, so that the first question need not wait."""
     hand = fast_hand(settings)
-    found = releases(settings, hand.lake)
+    found, speaker = releases(settings, hand.lake), generator(settings)
+    threading.Thread(target=lambda: _warm(settings, hand, speaker), name="twohands-warm", daemon=True).start()
     limits = Limits(backlog=serve.backlog, days=serve.feedback_days)
     return app(
-        answering(settings, hand, found),
+        answering(settings, hand, found, speaker),
         Journal(journal_folder(settings)[0], limits),
         serve,
         library=Shelf(hand, found, Reading(settings.access.field, settings.access.public)),
         access=access,
         line_bytes=settings.behavior.max_line_kilobytes * 1_024,
     )
+
+
+def _warm(settings: Settings, hand: FastHand, speaker: Speaker) -> None:
+    try:
+        hand.encoder.encode_queries(["warm"])
+        if settings.generator.engine == "transformers":  # a server has its model loaded, and is paid for words
+            pieces: Any = speaker.stream([{"role": "user", "content": "warm"}], Voice())
+            next(pieces, None)
+            pieces.close()
+    except TwohandsError as error:  # the first question meets it again, and tells whoever asked
+        log.warning("%s", error)
 
 
 def journal_folder(settings: Settings) -> tuple[Path, str]:

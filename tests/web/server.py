@@ -1,0 +1,92 @@
+"""A real server process over stand-ins: `python -m tests.web.server FOLDER PORT`. Also drives it, for tests."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+class Server:
+    """One server on one port, over one folder; started, killed and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.log = folder, folder.parent / "server.log"
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tests.web.server", str(self.folder), str(self.port)],
+                cwd=ROOT, stdout=log, stderr=log,
+            )  # fmt: skip
+        until = time.monotonic() + 60
+        while True:
+            try:
+                if Client(self.port).get("/healthz")[0] == 200:
+                    return
+            except OSError:
+                pass
+            assert time.monotonic() < until, self.log.read_text()
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(30)
+
+    def stop(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(30)
+
+
+class Client:
+    """One kept connection."""
+
+    def __init__(self, port: int) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+
+    def get(self, path: str) -> tuple[int, Any]:
+        self._connection.request("GET", path)
+        return self._read()
+
+    def post(self, path: str, body: dict[str, Any]) -> tuple[int, Any]:
+        self._connection.request("POST", path, json.dumps(body), {"content-type": "application/json"})
+        return self._read()
+
+    def ask(self, question: str = "When?") -> tuple[int, Any]:
+        return self.post("/v1/chat/completions", {"messages": [{"role": "user", "content": question}]})
+
+    def _read(self) -> tuple[int, Any]:
+        response = self._connection.getresponse()
+        return response.status, json.loads(response.read())
+
+
+def main() -> None:
+    import uvicorn
+
+    from orchestration.settings_serve import ServeSettings
+    from orchestration.web.app import app
+    from orchestration.web.journal import Journal
+    from tests.web.fakes import FakeAnswering, FakeLibrary
+
+    folder, port = Path(sys.argv[1]), int(sys.argv[2])
+    settings = ServeSettings(concurrent=100, questions_per_minute=0)
+    made = app(FakeAnswering(["main", "api"]), Journal(folder), settings, library=FakeLibrary())
+    uvicorn.run(made, host="127.0.0.1", port=port, log_level="warning", timeout_graceful_shutdown=10)
+
+
+if __name__ == "__main__":
+    main()
