@@ -16,6 +16,7 @@ import click
 
 from assets.errors import ConfigError, GateRefused, TwohandsError
 from orchestration import (
+    cli_alert,
     cli_ask,
     cli_behavior,
     cli_decision,
@@ -217,10 +218,12 @@ def status(context: Context) -> None:
 @json_flag
 @_pass
 def doctor(context: Context) -> None:
-    """Checks configuration, sources, models, engines, disk, landed logs, warehouse, dbt project and decision."""
+    """Checks configuration, sources, models, engines, disk, landed logs, warehouse, dbt project, decision, alerts."""
     from orchestration import overview, overview_behavior
+    from orchestration.assembly_alerts import sinks
 
     more = overview_behavior.checks(context.settings, lambda: context.behavior, lambda: context.decision)
+    more += [(f"alerts {sink.name}", sink.check) for sink in sinks(context.settings)]
     checks = overview.examine(context.settings, lambda: context.hand, more)
     context.show({"ok": all(row["ok"] for row in checks), "checks": checks}, lambda: views.doctor_text(checks))
     if not all(row["ok"] for row in checks):
@@ -229,7 +232,7 @@ def doctor(context: Context) -> None:
 
 MODULES = (
     cli_ask, cli_behavior, cli_upkeep, cli_decision, cli_finetune, cli_release, cli_export, cli_replay, cli_ledger,
-    cli_taint, cli_serve,
+    cli_taint, cli_serve, cli_alert,
 )  # fmt: skip
 for command in (one for module in MODULES for one in module.COMMANDS):
     cli.add_command(command)

@@ -27,6 +27,7 @@ from assets.serving import assets as serving
 from orchestration import (
     assembly,
     assembly_adapter,
+    assembly_alerts,
     assembly_behavior,
     assembly_dataset,
     assembly_decision,
@@ -38,6 +39,7 @@ from orchestration import (
     schedules,
     sensors,
 )
+from orchestration.alert_sensor import run_failed
 from orchestration.config import load
 from orchestration.decision_sensors import behavior_shifted, evidence_due
 from orchestration.landing_sensor import interactions_landed
@@ -98,6 +100,7 @@ def build(
             interactions_landed(settings, ingest, rebuild, report),
             evidence_due(settings, decide),
             behavior_shifted(settings, finetune),
+            run_failed(settings, assembly_alerts.sinks(settings)),
         ],
         schedules=schedules.build(settings, reconcile, rebuild, books, finetune),
         resources=resources,

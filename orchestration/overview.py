@@ -69,10 +69,11 @@ def examine(
         ("published", lambda: _published(hand())),
         *more,
     ]
-    return [_tried(name, check) for name, check in checks]
+    return [tried(name, check) for name, check in checks]
 
 
-def _tried(name: str, check: Callable[[], str]) -> dict[str, Any]:
+def tried(name: str, check: Callable[[], str]) -> dict[str, Any]:
+    """What a check says, or why it fails."""
     try:
         return {"name": name, "ok": True, "detail": check()}
     except (TwohandsError, OSError) as error:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from assets.knowledge.pipeline import SliceSpec
 from orchestration.settings_adapter import AdapterSettings, BaseModelSettings
+from orchestration.settings_alerts import AlertSettings
 from orchestration.settings_answering import AccessSettings, AnsweringSettings, GeneratorSettings
 from orchestration.settings_dataset import DatasetSettings
 from orchestration.settings_evaluation import EvaluationSettings
@@ -257,6 +258,7 @@ class Settings(_Table):
     adapter: AdapterSettings = Field(default_factory=AdapterSettings)
     evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings)
     serve: ServeSettings = Field(default_factory=ServeSettings)
+    alerts: AlertSettings = Field(default_factory=AlertSettings)
     root: Path = Path()
     home: Path = Path()
     file: Path = Path()

@@ -123,8 +123,9 @@ def failing(project: Project) -> dict[str, str]:
 def test_doctor_finds_nothing_wrong_with_the_slow_hand(project):
     assert failing(project) == {}
     names = [row["name"] for row in project.json("doctor")["checks"]]
-    assert names[-7:] == [
+    assert names[-8:] == [
         "landing", "landing ledger", "ledger", "warehouse", "dbt project", "decision main", "adapters main",
+        "alerts log",
     ]  # fmt: skip
 
 

@@ -148,7 +148,8 @@ def test_the_project_file_shows_every_key(monkeypatch):
     text = (ROOT / "twohands.toml").read_text()
     load(str(ROOT / "twohands.toml"))
     for table in ("sources.x", "parsing", "chunking", "encoder", "index", "index.gate", "checks", "automation",
-                  "base", "behavior", "warehouse", "warehouse.logs", "decision"):  # fmt: skip
+                  "base", "behavior", "warehouse", "warehouse.logs", "decision", "alerts", "alerts.webhook",
+                  "alerts.mail"):  # fmt: skip
         keys = _keys_at(table.split("."))
         assert keys, table
         for key in keys:
