@@ -64,7 +64,10 @@ class Recent:
             place = self._places.get(id)
         if place is None or not self._fresh(place.path):
             return None
-        return _line(place)
+        try:
+            return _line(place)
+        except FileNotFoundError:
+            return None  # somebody took the file away
 
     def _first_day(self) -> date:
         return datetime.fromtimestamp(self._now(), UTC).date() - timedelta(days=self._days - 1)

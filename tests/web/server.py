@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -25,16 +26,17 @@ class Server:
             self.port = probe.getsockname()[1]
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, **environment: str) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "tests.web.server", str(self.folder), str(self.port)],
                 cwd=ROOT, stdout=log, stderr=log,
+                env={**os.environ, **environment},
             )  # fmt: skip
         until = time.monotonic() + 60
         while True:
             try:
-                if Client(self.port).get("/healthz")[0] == 200:
+                if Client(self.port).get("/healthz")[0] == 200:  # open, with and without tokens
                     return
             except OSError:
                 pass
@@ -77,13 +79,14 @@ class Client:
 def main() -> None:
     import uvicorn
 
-    from orchestration.settings_serve import ServeSettings
+    from orchestration.settings_serve import ServeSettings, TokenSettings
     from orchestration.web.app import app
     from orchestration.web.journal import Journal
     from tests.web.fakes import FakeAnswering, FakeLibrary
 
     folder, port = Path(sys.argv[1]), int(sys.argv[2])
-    settings = ServeSettings(concurrent=100, questions_per_minute=0)
+    tokens = (TokenSettings(token_env="ASK_TOKEN", groups=("staff",)),) if "ASK_TOKEN" in os.environ else ()
+    settings = ServeSettings(concurrent=100, questions_per_minute=0, tokens=tokens)
     made = app(FakeAnswering(["main", "api"]), Journal(folder), settings, library=FakeLibrary())
     uvicorn.run(made, host="127.0.0.1", port=port, log_level="warning", timeout_graceful_shutdown=10)
 
