@@ -10,6 +10,7 @@ from orchestration.config import load
 
 ROOT = Path(__file__).resolve().parent.parent
 DATASET = '[sources.a]\nurl = "x"\n[dataset]\n'
+GENERATOR = '[sources.a]\nurl = "x"\n[generator]\n'
 LOGS = '[sources.a]\nurl = "x"\n[warehouse.logs]\n'
 
 
@@ -34,6 +35,14 @@ def test_smallest_file_gets_every_default(write, tmp_path):
     assert settings.path("docs") == tmp_path / "docs"
 
 
+def test_who_may_read_what_and_what_speaks_have_defaults(write):
+    settings = load(write('[sources.handbook]\nurl = "docs"\n[variants.main]\n[variants.api]\nanswer = "json"\n'))
+    assert (settings.access.field, settings.access.public) == ("audience", ("all",))
+    assert {name: one.answer for name, one in settings.variants.items()} == {"main": "text", "api": "json"}
+    assert (settings.generator.engine, settings.answering.passages) == ("transformers", settings.evaluation.passages)
+    assert settings.generator.max_new_tokens == settings.evaluation.max_new_tokens  # what is served is what was tried
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -54,6 +63,15 @@ def test_smallest_file_gets_every_default(write, tmp_path):
         ('[sources.a]\nurl = "x"\n[automation]\nreconcile = "daily"\n', "automation.reconcile: received 'daily'.*cron"),
         ('[sources.a]\nurl = "x"\n[automation]\nfinetune = "weekly"\n', "automation.finetune: received 'weekly'.*cron"),
         ('[sources.a]\nurl = "x"\n[decision]\nmax_tainted_share = 5\n', r"decision.max_tainted_share: received 5"),
+        ('[sources.a]\nurl = "x"\n[variants.main]\nanswer = "xml"\n', r"variants\.main\.answer: received 'xml'"),
+        ('[sources.a]\nurl = "x"\n[decision]\nanswer = "json"\n', r"decision\.answer: unknown key"),
+        ('[sources.a]\nurl = "x"\n[access]\nfeild = "team"\n', r"access\.feild: unknown key.*Did you mean 'field'"),
+        ('[sources.a]\nurl = "x"\n[access]\npublic = "all"\n', r"access\.public: received 'all'"),
+        ('[sources.a]\nurl = "x"\n[answering]\npassages = 0\n', r"answering\.passages: received 0"),
+        (GENERATOR + 'engine = "openai"\n', r"generator: received.*Expected url and model beside it"),
+        (GENERATOR + 'url = "http://h/v1"\n', r'Expected engine = "openai"'),
+        (GENERATOR + 'model = "{adapter}"\n', r"generator: received.*belongs into models"),
+        (GENERATOR + 'models = { legal = "x" }\n', r"generator\.models\.legal: no such variant\. Valid.* are: main"),
         (LOGS + 'table = "t"\n', r"warehouse\.logs\.schema_name: missing"),
         (LOGS + 'schema_name = "s"\ntabel = "t"\n', r"warehouse\.logs\.tabel: unknown key.*Did you mean 'table'"),
         (LOGS + 'schema_name = "s"\ntable = "a\\"b"\n', r"warehouse\.logs\.table: received"),
