@@ -1,7 +1,7 @@
 """Answers of an OpenAI-compatible server (vLLM with its LoRA modules, Ollama, a vendor), streamed.
 
 Its models are named by pattern: `{adapter}` in one is the id of the released adapter, so that the pointer chooses it
-here as well, once the server has it (`twohands export-adapter`, then vLLM's `--lora-modules ID=DIR` or
+here as well, once the server has it (`twohands export ID --to DIR`, then vLLM's `--lora-modules ID=DIR` or
 `/v1/load_lora_adapter`). Where the base alone answers, it is the plain `model`.
 """
 
