@@ -25,9 +25,7 @@ class Server:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.docs, self.log = folder, folder / "docs", folder / "server.log"
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port, self.ask_port = _free_port(), _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -37,6 +35,7 @@ class Server:
         # A server that a non-interactive shell starts ignores SIGINT; this gives it back its default.
         self._process = subprocess.Popen(
             command, cwd=ROOT, stdout=self.log.open("wb"), stderr=subprocess.STDOUT, start_new_session=True,
+            env={**os.environ, "SERVE_PORT": str(self.ask_port)},
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )  # fmt: skip
         self.wait(lambda: self.query("{version}"), 120, "the server to answer")
@@ -71,6 +70,12 @@ class Server:
                 pass
             time.sleep(0.25)
         pytest.fail(f"waited {seconds:g} s for {what}\n{self.log.read_text()[-3000:]}")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 @pytest.fixture(scope="package")

@@ -33,6 +33,10 @@ class Server:
                 cwd=ROOT, stdout=log, stderr=log,
                 env={**os.environ, **environment},
             )  # fmt: skip
+        self.up()
+
+    def up(self) -> None:
+        """Waits until it answers."""
         until = time.monotonic() + 60
         while True:
             try:
