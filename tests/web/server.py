@@ -37,7 +37,7 @@ class Server:
 
     def up(self) -> None:
         """Waits until it answers."""
-        until = time.monotonic() + 60
+        until = time.monotonic() + 120
         while True:
             try:
                 if Client(self.port).get("/healthz")[0] == 200:  # open, with and without tokens
@@ -62,7 +62,7 @@ class Client:
     """One kept connection."""
 
     def __init__(self, port: int) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
 
     def get(self, path: str) -> tuple[int, Any]:
         self._connection.request("GET", path)
