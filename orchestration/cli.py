@@ -207,11 +207,10 @@ def rejected(context: Context, slice_: str | None) -> None:
 @_pass
 def status(context: Context) -> None:
     """What is published and how fresh it is; which days are built; evidence, verdicts and the month's spend."""
-    from orchestration import overview, overview_behavior
+    from orchestration import overview_status
 
-    more = overview_behavior.overview(context.settings, context.behavior, context.decision)
-    facts = {**overview.overview(context.hand), **more}
-    context.show(facts, lambda: "\n".join([views.status_text(facts), *overview_behavior.as_text(facts)]))
+    facts = overview_status.facts(context.settings, lambda: context.hand, context.behavior, context.decision)
+    context.show(facts, lambda: overview_status.text(facts))
 
 
 @cli.command()

@@ -133,6 +133,8 @@ def rejected_text(rows: Sequence[Mapping[str, str]]) -> str:
 def status_text(facts: Mapping[str, Any]) -> str:
     """The overview for a terminal."""
     index = facts["index"]
+    if "error" in index:
+        return f"index: {index['error']}"
     lines = [f"index: {index['engine']}, version {index['version'] or 'none yet'}, {index['passages']} passages"]
     if index["published_at"]:
         lines[0] += f", published {_ago(index['published_at'])}"

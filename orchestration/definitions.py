@@ -20,6 +20,8 @@ from assets.behavior.taint.checks import key as standing
 from assets.decision import assets as deciding
 from assets.decision.pipeline import Decision
 from assets.decision.spending import assets as spending
+from assets.deployment import assets as deployment
+from assets.deployment.overview import Overview
 from assets.knowledge import assets as knowledge
 from assets.knowledge.checks import INDEX
 from assets.knowledge.pipeline import FastHand
@@ -35,6 +37,7 @@ from orchestration import (
     assembly_serving,
     assembly_taint,
     jobs,
+    overview_status,
     partitions,
     schedules,
     sensors,
@@ -42,7 +45,9 @@ from orchestration import (
 from orchestration.alert_sensor import run_failed
 from orchestration.config import load
 from orchestration.decision_sensors import behavior_shifted, evidence_due
+from orchestration.freshness import limited
 from orchestration.landing_sensor import interactions_landed
+from orchestration.overview_words import words
 from orchestration.settings import Settings
 from orchestration.stale_marks import dated
 
@@ -74,6 +79,11 @@ def build(
         "taints": assembly_taint.taints(settings, data.lake),
         "dbt": assembly_behavior.dbt(),
     }
+    resources["deployment"] = Overview(
+        words(settings),
+        lambda: overview_status.facts(settings, lambda: hand, data, resources["decision"]),
+        overview_status.text,
+    )
     taint, stands = _taint(settings)
     sync, reconcile = jobs.sync(), jobs.reconcile()
     ingest, rebuild, report = jobs.ingest(), jobs.rebuild(), jobs.report(marts.report_keys(built))
@@ -84,15 +94,19 @@ def build(
         jobs.release(),
     )
     return dg.Definitions(
-        assets=[
-            *fast,
-            *logs,
-            *built,
-            *_decision(settings),
-            *taint,
-            *dated(_slow_made(settings)),
-            serving.answers(INDEX),
-        ],
+        assets=limited(
+            [
+                *fast,
+                *logs,
+                *built,
+                *_decision(settings),
+                *taint,
+                *dated(_slow_made(settings)),
+                serving.answers(INDEX),
+                *_deployment(settings),
+            ],
+            settings,
+        ),
         asset_checks=stands,
         jobs=[sync, reconcile, ingest, rebuild, report, decide, finetune, books, release, jobs.maintain],
         sensors=[
@@ -141,6 +155,11 @@ def _dataset(settings: Settings) -> Sequence[Any]:
         *adapter.build(variants, training),
         *evaluation.build(variants, trying),
     ]
+
+
+def _deployment(settings: Settings) -> Sequence[Any]:
+    automation = settings.automation
+    return deployment.build(words(settings), deployment.Policy(automation.retries, automation.retry_seconds))
 
 
 def _serving(settings: Settings) -> Sequence[Any]:

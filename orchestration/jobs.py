@@ -11,6 +11,7 @@ from assets.behavior.taint.assets import TAINT
 from assets.decision.assets import EVIDENCE, FINETUNE, VERDICT
 from assets.decision.pipeline import Decision
 from assets.decision.spending.assets import LEDGER
+from assets.deployment.assets import OVERVIEW
 from assets.knowledge.assets import GROUP
 from assets.knowledge.pipeline import FastHand
 from assets.serving.assets import RELEASE
@@ -103,11 +104,12 @@ def finetune() -> Any:
 
 
 def books() -> Any:
-    """The ledger, added up."""
+    """The ledger, added up, and the overview."""
     return dg.define_asset_job(
         "report_ledger",
-        dg.AssetSelection.assets(LEDGER),
-        description="What was spent and avoided, from the ledger as it is. Takes a second and starts nothing.",
+        dg.AssetSelection.assets(LEDGER, OVERVIEW),
+        description="What was spent and avoided, from the ledger as it is, and how everything is: what `twohands "
+        "status` says. Takes seconds and starts nothing.",
         executor_def=dg.in_process_executor,
         tags={"twohands/hand": "decision"},
     )

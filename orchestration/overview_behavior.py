@@ -67,6 +67,7 @@ def _variant(decision: Decision, variant: str) -> dict[str, Any]:
         "M": record.evidence,
         "highest": record.highest,
         "threshold": record.threshold,
+        "M_of_threshold": record.evidence / record.threshold,
         "fired": _iso(record.fired),
         "release": record.release,
     }

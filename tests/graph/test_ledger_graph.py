@@ -12,6 +12,7 @@ import pytest
 from assets.decision.ledger import Decided, Finished, Kind, Request
 from assets.decision.spending.assets import LEDGER
 from assets.decision.spending.costs import Prices
+from assets.deployment.assets import OVERVIEW
 from orchestration.assembly import encoder_spent, open_the_lake
 from orchestration.ledger import LakeLedger
 
@@ -153,4 +154,4 @@ def test_ledger_is_added_up_daily(graph):
     schedule = graph.defs.resolve_schedule_def("daily_ledger")
     assert (schedule.job_name, schedule.cron_schedule) == ("report_ledger", "0 6 * * *")
     assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
-    assert graph.defs.resolve_job_def("report_ledger").asset_layer.selected_asset_keys == {LEDGER}
+    assert graph.defs.resolve_job_def("report_ledger").asset_layer.selected_asset_keys == {LEDGER, OVERVIEW}

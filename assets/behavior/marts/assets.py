@@ -53,6 +53,7 @@ def logs(schema: str, table: str, model: str) -> list[dg.AssetSpec]:
     own = dg.AssetSpec(
         dg.AssetKey(["warehouse", schema, table]),
         group_name=LOGS_GROUP,
+        owners=OWNERS,
         kinds={"table"},
         description="Logs that lie in the warehouse already ([warehouse.logs] of twohands.toml).",
     )
@@ -60,6 +61,7 @@ def logs(schema: str, table: str, model: str) -> list[dg.AssetSpec]:
         dg.AssetKey(["warehouse", model]),
         deps=[own],
         group_name=LOGS_GROUP,
+        owners=OWNERS,
         kinds={"dbt", "view"},
         description="That table in the columns of the interactions contract. Built by dbt when its SQL or settings "
         "changed; each of its days is read like a landed file.",

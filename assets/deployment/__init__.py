@@ -1,0 +1,1 @@
+"""What is deployed, in its own words, and how it is."""

@@ -1,0 +1,116 @@
+"""`twohands status` of a home where nothing has happened yet, of one with everything, and of a damaged one."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from assets.behavior.adapter.identity import base_id
+from assets.behavior.adapter.store import Adapters
+from assets.deployment.overview import metadata
+from assets.serving.release import Release
+from orchestration.assembly import open_the_lake
+from orchestration.assembly_adapter import base
+from orchestration.assembly_serving import releases
+from orchestration.config import load
+from orchestration.overview_status import text
+from tests.behavior.adapter import made as adapters
+from tests.decision.house import CHANGE, House, shifted
+from tests.test_cli import Project
+from tests.test_cli_behavior import event
+
+BUNDLED = Path(__file__).resolve().parents[1] / "models" / "tiny-reader"
+SETTINGS = f'[behavior]\nlanding = "landing"\n[base]\nmodel = "{BUNDLED}"\n'
+
+
+def project(folder: Path) -> Project:
+    made = Project(folder)
+    made.configure(SETTINGS)
+    (made.folder / "landing").mkdir()
+    return made
+
+
+def test_home_without_anything_says_what_is_not_there_yet(tmp_path):
+    made = project(tmp_path)
+    lines = made.run("status")[1].splitlines()
+    assert lines[:5] == [
+        "index: lancedb, version none yet, 0 passages",
+        "docs: 0 documents, 0 passages, 0 refused; not published yet",
+        "interactions: none yet",
+        "main: no verdict yet",
+        "main: no adapter yet; the base alone answers",
+    ]
+    assert lines[5].endswith(": 0.00 of 500.00 EUR, 0 fine-tunes")
+    found = made.json("status")
+    [main] = found["variants"]
+    assert (main["verdict"], main["evidence"], main["adapters"]["release"]) == (None, None, "base")
+    assert (main["adapters"]["since"], main["adapters"]["age_days"]) == (None, None)
+    shown = metadata(found, text(found))
+    assert "main_M_of_threshold" not in shown  # there is none, which is another thing than 0
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory):
+    """A synced index and a refused file, logs and a bad line, a verdict, an adapter that was released 3 days ago."""
+    made = project(tmp_path_factory.mktemp("everything"))
+    made.write("empty.md", "")
+    assert made.run("sync")[0] == 0
+    (made.folder / "landing" / "a.jsonl").write_text(json.dumps(event(1)) + "\nnot json\n")
+    made.json("ingest")
+    settings = load(str(made.folder / "twohands.toml"))
+    lake, now = open_the_lake(settings), base(settings)
+    House(settings.home, shifted()).judge(CHANGE + 2)
+    one = adapters.adapter(base=base_id(now.files), base_files=now.files, template=now.template)
+    Adapters(settings.home / "adapters").publish(
+        adapters.saved(made.folder / "scratch", base_model_name_or_path=one.base), one
+    )
+    found = releases(settings, lake)
+    found._now = lambda: datetime.now(UTC) - timedelta(days=3)
+    release = Release(one.base, one.id, one.template)
+    id = found.propose("main", release, promoted=True, sentence="Better.", against="base").id
+    found.promote("main", id, why="better", by="a test")
+    return made, one.id, id
+
+
+def test_home_with_everything_says_how_each_part_is(everything):
+    made, adapter, release = everything
+    found = made.json("status")
+    [slice], [main] = found["slices"], found["variants"]
+    assert (slice["rejected"], slice["published"], found["behavior"]["quarantined"]) == (1, True, 1)
+    evidence = main["evidence"]
+    assert evidence["M_of_threshold"] == pytest.approx(evidence["M"] / evidence["threshold"])
+    assert evidence["M_of_threshold"] > 1
+    tuned = main["adapters"]
+    assert (tuned["release"], tuned["released"], tuned["retired"]) == (release, adapter, {})
+    assert tuned["age_days"] == pytest.approx(3, abs=0.1)
+    said = made.run("status")[1]
+    for part in ("1 refused; up to date", "1 lines quarantined", f"main: {main['verdict']['action']} as of",
+                 f"main: 1 adapters; {adapter} answers since {tuned['since'][:10]} ({release})"):  # fmt: skip
+        assert part in said, part
+
+
+def test_numbers_of_the_overview_are_those_of_status(everything):
+    made, _, _ = everything
+    found = made.json("status")
+    shown = metadata(found, text(found))
+    [main] = found["variants"]
+    assert shown["refused_files"] == shown["quarantined_lines"] == 1
+    assert shown["main_M_of_threshold"] == main["evidence"]["M_of_threshold"]
+    assert shown["main_adapter_age_days"] == pytest.approx(3, abs=0.1)
+    assert shown["passages"] == found["index"]["passages"] > 0
+    assert all(line in shown["status"] for line in ("- `index: lancedb", "- `spend: "))
+
+
+def test_index_that_cannot_be_read_hides_no_other_part(tmp_path):
+    made = project(tmp_path)
+    made.configure(SETTINGS + '[index]\nengine = "weaviate"\nurl = "http://127.0.0.1:1"\ngrpc_port = 1\n')
+    found = made.json("status")
+    assert "error" in found["index"]
+    assert found["spend"]["spent"] == 0
+    lines = made.run("status")[1].splitlines()
+    assert lines[0].startswith("index: ")
+    assert "main: no verdict yet" in lines
+    assert "passages" not in metadata(found, text(found))
