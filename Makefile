@@ -13,7 +13,7 @@ STAMP  := $(VENV)/.installed
 help:                ## This list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
 
-run: $(STAMP) sample/interactions  ## Serve the Dagster UI at http://127.0.0.1:3000 (PORT=...), sensors and schedules running.
+run: $(STAMP) sample/interactions  ## Serve the Dagster UI at http://127.0.0.1:3000 (PORT=...) with its sensors, and the ask page at port + 1 (SERVE_PORT=...).
 	@$(BIN)/twohands dev --port $(PORT)
 
 sample/interactions: | $(STAMP)  # 60 days of demo logs up to yesterday, made once

@@ -98,7 +98,8 @@ function sourceList(exchange, passages) {
   const made = make("ul", "sources");
   for (const passage of passages) {
     const title = passage.title || passage.doc_id;
-    const name = passage.heading && passage.heading !== title ? `${title} · ${passage.heading}` : title;
+    const section = passage.heading.startsWith(title) ? passage.heading.slice(title.length).replace(/^ > /, "") : passage.heading;
+    const name = section ? `${title} · ${section}` : title;
     const link = button("link", `${passage.n}. ${name}`, () => openPassage(passage, rests(exchange, passage.n), link));
     const item = make("li");
     item.append(link);
