@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from assets.errors import EngineError, ModelError
 from assets.ports.generation import Generated, Voice
 from orchestration.engines.generator import WEIGHTS, TransformersGenerator, control_tokens, plain
-from orchestration.engines.generator_stream import Pieces, Turns
+from orchestration.engines.generator_stream import Pieces, Turns, tokens
 from tests.engines.test_generator import BASE, CHATS, adapters, chat, texts
 
 __all__ = ["adapters"]  # a fixture
@@ -115,13 +115,35 @@ def test_prompt_that_does_not_fit_is_a_problem_and_no_error(generator):
     assert "the base reads 1024" in last.problem
 
 
-def test_reader_who_leaves_ends_the_generation(generator):
-    stream = generator.stream(CHATS[2])
-    next(stream)
+def test_reader_who_leaves_ends_the_generation():
+    turns, wanted, ended = Turns(), threading.Event(), threading.Event()
+
+    def work(say) -> Generated:
+        say("first")
+        assert wanted.wait(10)
+        if not say("second"):
+            ended.set()
+        return Generated("first second")
+
+    stream = turns.stream(work)
+    assert next(stream) == "first"
     stream.close()
-    began = time.perf_counter()
-    assert streamed(generator, CHATS[0])[1].text  # nobody waits for an answer that nobody reads
-    assert time.perf_counter() - began < 5
+    wanted.set()
+    assert ended.wait(10)
+    assert list(turns.stream(lambda say: Generated("next"))) == [Generated("next")]
+
+
+def test_generation_stops_at_the_token_after_its_reader_left(generator, monkeypatch):
+    made = []
+
+    def counted(*arguments):
+        for token in tokens(*arguments):
+            made.append(token)
+            yield token
+
+    monkeypatch.setattr("orchestration.engines.generator.tokens", counted)
+    generator._said(CHATS[2], None, lambda piece: False)
+    assert len(made) == 1
 
 
 def test_slow_reader_keeps_nobody_waiting(generator):

@@ -61,7 +61,7 @@ def test_numbers_that_were_not_shown_are_dropped(text, kept):
     [
         "4 euros a month. [9]",  # no citation is left
         '{"answer": "4 euros a month", "source": 9}',
-        "4 euros a month, Source 9 says. [1]",  # words that cannot be taken out
+        "Source 4: 4 euros a month. [1]",  # words that cannot be taken out
         "Lockers can be rented for 5 euros a month. [1]",
         "Lockers can be rented for 4 euros a month. [2]",  # it stands in another passage
         "Ask Fenna Bruins for a locker. [1]",
@@ -143,7 +143,8 @@ def test_schema_decides_what_the_form_is():
 def test_facts_that_belong_to_the_manner_need_no_passage():
     signed = "4 euros a month. [1]\n\nYours at extension 4711"
     assert said(signed).problem == NO_SUPPORT
-    assert said(signed, allowed=facts.keys("Yours at extension 4711")).text == signed
+    found = said(signed, allowed=facts.keys("Yours at extension 4711"))
+    assert (found.text, found.problem) == (signed, "")
 
 
 def test_what_the_question_says_may_be_repeated_and_reckoned_with():
