@@ -19,12 +19,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 from orchestration.web import events
 from orchestration.web.journal import Journal, Limits
@@ -65,7 +65,7 @@ def report(folder: Path, seconds: float, exchanges: int, connections: int) -> No
     server = subprocess.Popen([sys.executable, "-m", __spec__.name, "--serve", str(folder)])
     try:
         load = Load(ids, connections)
-        asyncio.run(load.run(seconds, server.kill))
+        asyncio.run(load.run(seconds, server))
     finally:
         server.kill()
         server.wait()
@@ -74,11 +74,15 @@ def report(folder: Path, seconds: float, exchanges: int, connections: int) -> No
     p50, p99 = np.percentile(load.latencies, [50, 99]) * 1_000
     print(f"{exchanges:,} exchanges, {connections} connections, {len(os.sched_getaffinity(0))} cores, ", end="")
     print(f"load {os.getloadavg()[0]:.1f}")
-    print(f"{'single lines, a sync each':42}{single:>12,.0f} events/s")
-    print(f"{'the journal alone, group commit':42}{alone:>12,.0f} events/s")
-    print(f"{'POST /v1/feedback':42}{rate:>12,.0f} events/s   p50 {p50:.1f} ms, p99 {p99:.1f} ms (goal: {GOAL:,.0f}/s)")
-    print(f"{'refused meanwhile':42}{load.refused:>12,}")
-    print(f"{'confirmed, then kill -9: lost':42}{len(lost):>12,} of {len(load.confirmed):,}")
+    print(f"{'single lines, a sync each':46}{single:>12,.0f} events/s")
+    print(f"{'the journal alone, group commit':46}{alone:>12,.0f} events/s")
+    print(f"{'POST /v1/feedback':46}{rate:>12,.0f} events/s   p50 {p50:.1f} ms, p99 {p99:.1f} ms (goal: {GOAL:,.0f}/s)")
+    cost = load.cpu / len(load.confirmed)
+    print(
+        f"{'as one core has time for (CPU of the server)':46}{1 / cost:>12,.0f} events/s   {cost * 1e6:.0f} us an event"
+    )
+    print(f"{'refused meanwhile':46}{load.refused:>12,}")
+    print(f"{'confirmed, then kill -9: lost':46}{len(lost):>12,} of {len(load.confirmed):,}")
 
 
 def answered(folder: Path, count: int) -> tuple[list[str], float]:
@@ -128,15 +132,16 @@ class Load:
         self._ids, self._connections = ids, connections
         self.confirmed: list[tuple[str, str]] = []
         self.latencies: list[float] = []
-        self.refused, self.took = 0, 0.0
+        self.refused, self.took, self.cpu = 0, 0.0, 0.0
 
-    async def run(self, seconds: float, kill: Callable[[], None]) -> None:
+    async def run(self, seconds: float, server: subprocess.Popen[bytes]) -> None:
         """Sends for so long, and kills the server while requests are under way."""
         await self._up()
-        began = time.perf_counter()
+        began, before = time.perf_counter(), spent(server.pid)
         sending = [asyncio.create_task(self._send(number)) for number in range(self._connections)]
         await asyncio.sleep(seconds)
-        kill()
+        self.cpu = spent(server.pid) - before
+        server.kill()
         self.took = time.perf_counter() - began
         for ended in await asyncio.gather(*sending, return_exceptions=True):
             if not isinstance(ended, (OSError, asyncio.IncompleteReadError)):
@@ -173,6 +178,12 @@ class Load:
                 self.latencies.append(time.perf_counter() - began)
             else:
                 self.refused += 1
+
+
+def spent(pid: int) -> float:
+    """CPU seconds of a process."""
+    used = psutil.Process(pid).cpu_times()
+    return used.user + used.system
 
 
 def missing(folder: Path, confirmed: list[tuple[str, str]]) -> set[tuple[str, str]]:

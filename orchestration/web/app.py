@@ -20,8 +20,9 @@ from importlib import resources
 from typing import Annotated, Any, Literal, Protocol
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response, StreamingResponse
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from assets.errors import TwohandsError
 from assets.serving.answers import Answer, Asker
@@ -138,21 +139,18 @@ def _answers(made: FastAPI, chat: Chat) -> None:
 
 
 def _feedback(made: FastAPI, notes: Log, metrics: Metrics) -> None:
-    @made.post("/v1/feedback", response_model=None)
-    async def feedback(body: Feedback) -> Response:
+    async def feedback(request: Request) -> Response:  # many a second: without what a FastAPI route resolves for each
+        try:
+            body = Feedback.model_validate_json(await request.body())
+        except ValidationError as error:
+            raise RequestValidationError(error.errors(include_url=False, include_context=False)) from None
         corrects = "corrected_response" in body.model_fields_set
         event = await notes.revise(body.id, body.feedback, body.corrected_response if corrects else KEEP)
-        metrics.feedback.labels(event["feedback"]).inc()
-        if corrects and body.corrected_response is not None:
-            metrics.corrections.inc()
-        return JSONResponse(
-            {
-                "id": body.id,
-                "feedback": event["feedback"],
-                "corrected_response": event["corrected_response"],
-                "received_at": event["received_at"],
-            }
-        )
+        metrics.said(event["feedback"], corrected=corrects and body.corrected_response is not None)
+        told = {"id": body.id, **{name: event[name] for name in ("feedback", "corrected_response", "received_at")}}
+        return JSONResponse(told)
+
+    made.add_route("/v1/feedback", feedback, methods=["POST"])
 
 
 def _catalogue(made: FastAPI, answering: Answering, library: Library) -> None:

@@ -78,8 +78,7 @@ class Guard:
         finally:
             self._inside -= 1
             route = getattr(scope.get("route"), "path", "other")
-            self._metrics.requests.labels(route, str(status)).inc()
-            self._metrics.seconds.labels(route).observe(time.perf_counter() - began)
+            self._metrics.took(route, status, time.perf_counter() - began)
 
     async def _let_in(self, scope: Scope, receive: Receive) -> Receive:
         """Raises Refused, or returns what the app receives: the whole body, read within its limits."""

@@ -31,6 +31,7 @@ class Metrics:
         self.unlogged = Counter("twohands_unlogged", "Exchanges refused since they could not be noted", registry=made)
         self.release = Gauge("twohands_release_info", "What answers", ["variant", "release"], registry=made)
         self._released: dict[str, str] = {}
+        self._routes: dict[tuple[str, int], tuple[Counter, Histogram]] = {}  # finding them by labels costs more
         Gauge("twohands_journal_backlog", "Events that wait for the disk", registry=made).set_function(backlog)
         Gauge("twohands_journal_events", "Events on disk since the start", registry=made).set_function(written)
 
@@ -41,6 +42,23 @@ class Metrics:
             self.refusals.labels(variant).inc()
         if fallback:
             self.fallbacks.labels(variant, fallback).inc()
+
+    def said(self, feedback: str, *, corrected: bool) -> None:
+        """Counts one feedback."""
+        self.feedback.labels(feedback).inc()
+        if corrected:
+            self.corrections.inc()
+
+    def took(self, route: str, status: int, seconds: float) -> None:
+        """Counts one request."""
+        counts = self._routes.get((route, status))
+        if counts is None:
+            counts = self._routes[route, status] = (
+                self.requests.labels(route, str(status)),
+                self.seconds.labels(route),
+            )
+        counts[0].inc()
+        counts[1].observe(seconds)
 
     def serves(self, variant: str, release: str) -> None:
         """Notes which release answers."""
