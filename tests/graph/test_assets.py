@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from datetime import timedelta
 
 import dagster as dg
 import pytest
 
+from assets.behavior.adapter.assets import ADAPTER
+from assets.behavior.dataset.assets import DATASET
+from assets.behavior.evaluation.assets import EVALUATION
 from assets.behavior.marts.assets import logs
+from assets.decision.assets import CANDIDATES
 from assets.deployment.assets import OVERVIEW
+from assets.serving.assets import RELEASE
 from orchestration.assembly import open_the_lake
 from orchestration.freshness import MANNERS, limited
 from orchestration.overview_status import facts, text
@@ -67,6 +73,23 @@ def test_limit_of_freshness_is_that_of_the_settings(graph):
     )
     assert next(iter(plain.specs)).freshness_policy.fail_window.to_timedelta() == timedelta(hours=5)
     assert next(iter(manner.specs)).freshness_policy.fail_window.to_timedelta() == timedelta(days=500)
+
+
+def test_finetune_is_a_whole_round_of_training_evaluation_and_release(graph):
+    """No shorter way leads to another adapter: release is below evaluation, whose checks block, below training."""
+    of = graph.defs.resolve_asset_graph()
+    round_ = [CANDIDATES, DATASET, ADAPTER, EVALUATION, RELEASE]
+    for before, after in itertools.pairwise(round_):
+        assert before in of.get(after).parent_keys
+    assert graph.defs.resolve_job_def("finetune").asset_layer.selected_asset_keys == set(round_)
+    assert [key.name for key in of.get(EVALUATION).check_keys if not of.get(key).blocking] == []
+    assert len(of.get(EVALUATION).check_keys) >= 7
+    starting = {
+        job.name
+        for job in graph.defs.resolve_all_job_defs()
+        if job.asset_layer and ADAPTER in job.asset_layer.selected_asset_keys
+    }
+    assert starting <= {"finetune", "__ASSET_JOB"}
 
 
 # -------------------------------------------------------------------------------------------------------- the overview
