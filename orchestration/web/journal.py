@@ -164,6 +164,7 @@ class Journal:
         day, old = datetime.fromtimestamp(now, UTC).date(), self._segment
         if old and (
             old.broken
+            or not old.is_ours
             or old.day != day
             or old.size >= self.limits.segment_bytes
             or now - self._opened >= self.limits.segment_seconds

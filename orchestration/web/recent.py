@@ -65,9 +65,11 @@ class Recent:
         if place is None or not self._fresh(place.path):
             return None
         try:
-            return _line(place)
+            line = _line(place)
         except FileNotFoundError:
-            return None  # somebody took the file away
+            return None  # somebody took the file away,
+        head = _HEAD.match(line)
+        return line if head and head[1].decode() == id else None  # or lines out of it
 
     def _first_day(self) -> date:
         return datetime.fromtimestamp(self._now(), UTC).date() - timedelta(days=self._days - 1)

@@ -35,14 +35,24 @@ class Segment:
             self.close()
             raise
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether the path still names the file that this process writes: somebody may have edited or moved it."""
+        try:
+            return os.path.samestat(self.path.stat(), os.fstat(self._handle))
+        except FileNotFoundError:
+            return False
+
     def append(self, data: bytes) -> int:
         """Writes and syncs whole lines; returns the place where they begin. OSError: none of them is there."""
-        start = self.size
+        start = os.fstat(self._handle).st_size  # not what we wrote, where somebody took lines out
         try:
             rest = memoryview(data)
             while rest:
                 rest = rest[os.write(self._handle, rest) :]
             os.fsync(self._handle)
+            if not self.is_ours:
+                raise OSError(errno.ESTALE, "its file was moved away in this moment")
         except OSError as error:
             # After a failed sync the kernel may have dropped pages that it calls clean: such a file is not trusted.
             self.broken = error.errno not in FULL
@@ -51,14 +61,14 @@ class Segment:
             except OSError:
                 self.broken = True
             raise
-        self.size += len(data)
+        self.size = start + len(data)
         return start
 
     def close(self) -> None:
         """Lets go of the file; an empty one is removed."""
         if self._handle < 0:
             return
-        if not self.size and not self.broken:
+        if not self.broken and self.is_ours and not os.fstat(self._handle).st_size:
             with suppress(OSError):
                 self.path.unlink()
         os.close(self._handle)

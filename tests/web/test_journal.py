@@ -211,6 +211,32 @@ def test_files_are_changed_with_the_day_the_hour_and_the_size(opened):
     assert [row["id"] for row in logged(one.folder)] == ["a", "b", "c", "d", "e"]
 
 
+def test_edited_file_takes_nothing_that_is_confirmed_with_it(opened):
+    one = opened()
+    one.append(line("a")).result(5)
+    one.append(line("b")).result(5)
+    [path] = one.folder.iterdir()
+    edited = path.with_suffix(".new")
+    edited.write_bytes(line("b"))  # as `sed -i` does it: a new file in its place
+    edited.replace(path)
+    one.append(line("c")).result(5)
+    assert [row["id"] for row in logged(one.folder)] == ["b", "c"]
+    assert one.recent.find("a") is None, "who took it out wanted it forgotten"
+    assert one.recent.find("c") == line("c")
+
+
+def test_file_that_is_edited_in_place_is_written_on(opened):
+    one = opened()
+    for id in ("a", "b"):
+        one.append(line(id)).result(5)
+    [path] = one.folder.iterdir()
+    path.write_bytes(line("b"))
+    one.append(line("c")).result(5)
+    assert path.read_bytes() == line("b") + line("c")
+    assert one.recent.find("a") is None
+    assert one.recent.find("c") == line("c")
+
+
 def test_unused_journal_leaves_no_file(opened):
     one = opened()
     one.close()
