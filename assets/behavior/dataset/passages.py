@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Sequence
 from assets.behavior.attribution import Shown
 from assets.behavior.dataset.balance import draw
 from assets.behavior.dataset.rows import Passage
+from assets.fingerprints import sha256_text
 
 TRIES = 8  # draws for each distractor; a pool of one document has none
 
@@ -35,7 +36,19 @@ def known_texts(shown: Iterable[Shown], text_of: Callable[[str], str | None], mo
 
 def shown_passages(shown: Iterable[Shown], text_of: Callable[[str], str | None], most: int) -> list[Passage]:
     """These as passages, numbered from 1."""
-    return numbered([passage_of(one.text or "", one.doc_id, one.text_sha) for one in known_texts(shown, text_of, most)])
+    known = known_texts(shown, text_of, most)
+    return numbered(
+        [passage_of(one.text or "", one.doc_id, one.text_sha or sha256_text(one.text or "")) for one in known]
+    )
+
+
+def new_numbers(shown: Iterable[Shown], passages: Iterable[Passage]) -> dict[int, int | None]:
+    """What each number stands for that an answer cites: of the passages as they were shown -> as they are now.
+
+    None: the passage is not there any more.
+    """
+    now: dict[str, int | None] = {one.text_sha: one.number for one in passages}
+    return {number: now.get(one.text_sha or sha256_text(one.text or "")) for number, one in enumerate(shown, start=1)}
 
 
 def passage_of(text: str, doc_id: str, text_sha: str, *, shown: bool = True) -> Passage:

@@ -17,8 +17,8 @@ A near miss is what retrieval finds for a question that a document does not quit
 only learns to answer whenever the topic is right.
 
 Of some passages that are drawn, those of its own topic first, the ones that share most with the question are shown:
-what a retrieval without the right one would find. How to decline is what most declining rows say, else the words of
-the template.
+what a retrieval without the right one would find. How to decline is what most corrections that decline say (an answer
+box that reads JSON wants JSON from whoever declines, too), else most accepted answers, else the words of the template.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from dataclasses import replace
 from assets.behavior import facts, forms
 from assets.behavior.citations import without_citations
 from assets.behavior.dataset.balance import draw, drawn
+from assets.behavior.dataset.eligibility import ACCEPTED
 from assets.behavior.dataset.passages import numbered, pool_of
 from assets.behavior.dataset.rows import TRAIN, UNANSWERABLE, Example, Passage
 from assets.behavior.refusals import is_refusal
@@ -64,8 +65,10 @@ def _pools(rows: Sequence[Example]) -> dict[str, list[Passage]]:
 
 
 def _declining(rows: Sequence[Example]) -> str:
-    """How the rows to learn from decline: what most of them say."""
-    said = Counter(row.completion for row in rows if row.split == TRAIN and is_refusal(row.completion))
+    """How the rows to learn from decline: what most corrections say, or else most accepted answers, or the template."""
+    declining = [row for row in rows if row.split == TRAIN and is_refusal(row.completion)]
+    corrected = [row.completion for row in declining if row.event != ACCEPTED]
+    said = Counter(corrected or [row.completion for row in declining])
     return max(said, key=lambda text: (said[text], text)) if said else REFUSAL
 
 

@@ -7,8 +7,10 @@ of more than `max_tokens` tokens, with distractors           written again witho
 whose prompt does not show what its answer states,
     with distractors                                         written again without them
     without                                                  left out: unseen
+that cites a passage which is in no prompt any more          left out: unseen
 
-Whoever learns to answer what the prompt does not show learns to make things up.
+Whoever learns to answer what the prompt does not show learns to make things up. An answer cites passages by the numbers
+that they had when it was written; with distractors among them they have others, and the answer follows.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from datetime import date
 from typing import TYPE_CHECKING, NamedTuple
 
 from assets.behavior.attribution import shown
+from assets.behavior.citations import cited, renumbered
 from assets.behavior.dataset import lint, rehearsal
 from assets.behavior.dataset.config import DatasetConfig
 from assets.behavior.dataset.contamination import Held, HeldOut
@@ -26,7 +29,7 @@ from assets.behavior.dataset.duplicates import folded
 from assets.behavior.dataset.eligibility import ACCEPTED
 from assets.behavior.dataset.origins import origin
 from assets.behavior.dataset.pairs import pair_of
-from assets.behavior.dataset.passages import numbered, pool_of, shown_passages, with_distractors
+from assets.behavior.dataset.passages import new_numbers, numbered, pool_of, shown_passages, with_distractors
 from assets.behavior.dataset.pii import Redactor
 from assets.behavior.dataset.rows import REHEARSAL, SPLITS, TEST, TRAIN, Example, Message, Pair, Passage, Reason
 from assets.behavior.dataset.split import side
@@ -139,7 +142,13 @@ def _holds(held_out: HeldOut, row: Example, config: DatasetConfig) -> bool:
 class _Draft(NamedTuple):
     row: Chosen
     example: Example  # without messages
+    said: str  # its answer, which cites the numbers of its time
     values: dict[str, str]  # what was redacted in it
+
+    @property
+    def numbers(self) -> dict[int, int | None]:
+        """What has become of the numbers that its answer may cite."""
+        return new_numbers(shown(self.row.passages), self.example.passages)
 
 
 def _draft(
@@ -171,25 +180,41 @@ def _draft(
         redactions=len(found.values),
         origin=origin(row.prompt, row.completion, row.passages),
     )
-    return _Draft(row, example, found.values)
+    return _Draft(row, example, completion, found.values)
 
 
 def _fitting(
     drafts: Sequence[_Draft], config: DatasetConfig, render: Render, length: Length, report: Report
 ) -> list[_Draft]:
-    written = _with_examples(drafts, _rendered([one.example for one in drafts], render, length))
-    found = {one.row.id: _unfit(one.example, config) for one in written}
-    bare = [one for one in written if found[one.row.id] and not all(passage.shown for passage in one.example.passages)]
-    plainer = _rendered([_without_distractors(one.example) for one in bare], render, length)
-    again = {one.row.id: one for one in _with_examples(bare, plainer)}
-    found |= {id_: _unfit(one.example, config) for id_, one in again.items()}
-    fitting = []
-    for one in (again.get(one.row.id, one) for one in written):
-        if unfit := found[one.row.id]:
-            report.leave_out(unfit[0], one.row.id, one.example.prompt, unfit[1])
-        else:
-            fitting.append(one)
-    return fitting
+    fitting, again = _sorted_out(_written(drafts, render, length), config)
+    bare = [one for one, _ in again if not all(passage.shown for passage in one.example.passages)]
+    plain = [(one, unfit) for one, unfit in again if all(passage.shown for passage in one.example.passages)]
+    plainer = [one._replace(example=_without_distractors(one.example)) for one in bare]
+    better, left = _sorted_out(_written(plainer, render, length), config)
+    for one, (reason, detail) in (*plain, *left):
+        report.leave_out(reason, one.row.id, one.example.prompt, detail)
+    return [*fitting, *better]
+
+
+def _sorted_out(
+    drafts: Sequence[_Draft], config: DatasetConfig
+) -> tuple[list[_Draft], list[tuple[_Draft, tuple[Reason, str]]]]:
+    """Those that may teach, and those that may not, each with why."""
+    found = [(one, _lost(one) or _unfit(one.example, config)) for one in drafts]
+    return [one for one, unfit in found if not unfit], [(one, unfit) for one, unfit in found if unfit]
+
+
+def _lost(draft: _Draft) -> tuple[Reason, str] | None:
+    """Whether it cites a passage that is not in its prompt."""
+    gone = {number for number, now in draft.numbers.items() if now is None} & cited(draft.row.completion)
+    return (Reason.UNSEEN, f"cites passage {min(gone)}") if gone else None
+
+
+def _written(drafts: Sequence[_Draft], render: Render, length: Length) -> list[_Draft]:
+    """Drafts with their messages, in which the answer cites the numbers of the prompt."""
+    numbered = [replace(one.example, completion=renumbered(one.said, one.numbers)) for one in drafts]
+    rendered = _rendered(numbered, render, length)
+    return [one._replace(example=example) for one, example in zip(drafts, rendered, strict=True)]
 
 
 def _unfit(row: Example, config: DatasetConfig) -> tuple[Reason, str] | None:
@@ -201,10 +226,6 @@ def _unfit(row: Example, config: DatasetConfig) -> tuple[Reason, str] | None:
     cited = len(row.passages)
     found = lint.unsupported(row.prompt, row.completion, [prompt], documents, config.max_unsupported, cited=cited)
     return (Reason.UNSEEN, ", ".join(found)) if found else None
-
-
-def _with_examples(drafts: Sequence[_Draft], examples: Sequence[Example]) -> list[_Draft]:
-    return [draft._replace(example=example) for draft, example in zip(drafts, examples, strict=True)]
 
 
 def _without_distractors(example: Example) -> Example:
@@ -235,6 +256,7 @@ def _pairs(
         text = produced.get(one.row.id)
         if text is not None:
             text = redactor.redact([text], user=one.row.user, values=one.values).texts[0]
+            text = renumbered(text, one.numbers)
         if pair := pair_of(one.example, text):
             found.append(pair)
     chats = [(*pair.prompt, Message(role="assistant", content=pair.rejected)) for pair in found]

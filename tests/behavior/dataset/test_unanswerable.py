@@ -69,6 +69,14 @@ def test_rows_decline_as_most_people_who_correct_do():
     assert {one.completion for one in found} == {kind}
 
 
+def test_corrections_tell_how_to_decline_before_accepted_answers_do():
+    boxed = '{"answer": "The passages do not say.", "source": null}'
+    accepted = [row(number, VANS, REFUSAL, kind="refusal", event="accepted") for number in (7, 8)]
+    found = unanswerable([*ROWS, *accepted, row(9, VANS, boxed, kind="refusal")], share=1.0, seed=0)
+    assert {one.completion for one in found} == {boxed}
+    assert {one.completion for one in unanswerable([*ROWS, *accepted], share=1.0, seed=0)} == {REFUSAL}
+
+
 def test_share_is_of_the_rows_to_learn_from_and_no_draw_depends_on_the_others():
     rows = [row(number, (VANS, KEYS, DESKS)[number % 3], f"- answer {number}") for number in range(60)]
     found = unanswerable(rows, share=0.2, seed=0)
