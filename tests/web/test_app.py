@@ -10,7 +10,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from assets.behavior.interactions import parse
-from assets.errors import ConfigError, DiskFull
+from assets.errors import ConfigError, CorruptState, DiskFull, EngineBusy, ModelError, NothingPublished
 from assets.serving.answers import Asker
 from orchestration.settings_serve import ServeSettings
 from orchestration.web.access import Access, Rates, is_local
@@ -196,6 +196,29 @@ def test_odd_questions_are_text(world, question):
     one = world()
     assert one.ask(question).status_code == 200
     assert one.events()[0]["prompt"] == question
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        (NothingPublished("there is no index", next_step="twohands sync"), (503, "nothing_published")),
+        (ModelError("the base is not there"), (503, "model_unavailable")),
+        (EngineBusy("the generator did not answer"), (503, "busy")),
+        (CorruptState("/srv/secret/pointer is damaged"), (500, "refused")),
+    ],
+)
+def test_what_cannot_be_answered_now_has_a_status(world, monkeypatch, raised, expected):
+    one = world()
+
+    def stream(*_, **__):
+        raise raised
+
+    monkeypatch.setattr(one.answering, "stream", stream)
+    for streamed in (False, True):
+        response = one.ask(stream=streamed)
+        assert error(response) == expected
+        assert ("secret" in response.text) is False
+    assert one.events() == []
 
 
 def test_long_question_and_large_body_are_refused(world):
@@ -452,5 +475,6 @@ def test_metrics_count_what_happened(world):
                  'twohands_fallbacks_total{variant="main",why="no support"} 1.0', "twohands_corrections_total 1.0",
                  'twohands_feedback_total{feedback="down"} 1.0', "twohands_journal_events 3.0",
                  "twohands_journal_backlog 0.0", 'twohands_release_info{release="rel-1",variant="main"} 1.0',
+                 'twohands_requests_total{route="/v1/feedback",status="200"} 1.0',
                  'twohands_requests_total{route="/v1/chat/completions",status="200"} 2.0'):  # fmt: skip
         assert line in text, line
