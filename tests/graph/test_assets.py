@@ -14,12 +14,14 @@ from assets.behavior.dataset.assets import DATASET
 from assets.behavior.evaluation.assets import EVALUATION
 from assets.behavior.marts.assets import logs
 from assets.decision.assets import CANDIDATES
+from assets.decision.spending.assets import LEDGER
 from assets.deployment.assets import OVERVIEW
 from assets.serving.assets import RELEASE
 from orchestration.assembly import open_the_lake
 from orchestration.freshness import MANNERS, limited
 from orchestration.overview_status import facts, text
 from orchestration.overview_words import words
+from tests.graph.plots import unplotted
 
 DAY, HORIZON = timedelta(hours=26), timedelta(days=365)
 
@@ -122,6 +124,7 @@ def test_overview_shows_what_status_prints_and_its_numbers(graph):
         for slice in graph.sources:
             assert graph.run(instance, slice).success
         after = looked(graph, instance)
+        assert unplotted(instance, [OVERVIEW, LEDGER]) == []
     assert (after["passages"], after["slices_not_published"]) == (3, 0)
     resources = graph.defs.resources or {}
     found = facts(graph.settings, lambda: graph.hand, resources["behavior_data"], resources["decision"])
