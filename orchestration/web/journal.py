@@ -37,7 +37,9 @@ class Limits:
     backlog: int = 2_000  # lines that wait for the disk
     batch: int = 1_000  # lines of one sync
     segment_bytes: int = 64 << 20
-    segment_seconds: float = 3_600.0  # a file that still grows is read by ingestion when it pauses, at the latest then
+    segment_seconds: float = 3_600.0
+    busy_bytes: int = 1 << 20  # ingestion reads a file in a pause of it: one that has none is left after a minute
+    busy_seconds: float = 60.0
     days: int = 2  # how long feedback finds its exchange
     pause_seconds: float = 2.0  # after a failure, in which questions are refused before they are answered
     free_bytes: int = 8 << 20  # of the disk, that are left alone
@@ -162,19 +164,19 @@ class Journal:
     def _current(self) -> Segment:
         now = self._now()
         day, old = datetime.fromtimestamp(now, UTC).date(), self._segment
-        if old and (
-            old.broken
-            or not old.is_ours
-            or old.day != day
-            or old.size >= self.limits.segment_bytes
-            or now - self._opened >= self.limits.segment_seconds
-        ):
+        if old and (old.broken or not old.is_ours or old.day != day or self._is_done(old, now - self._opened)):
             old.close()
             old = self._segment = None
         if old is None:
             self._opened, self._number = now, self._number + 1
             old = self._segment = Segment(self.folder, day, self.process, self._number)
         return old
+
+    def _is_done(self, segment: Segment, age: float) -> bool:
+        limits = self.limits
+        if segment.size >= limits.segment_bytes or age >= limits.segment_seconds:
+            return True
+        return segment.size >= limits.busy_bytes and age >= limits.busy_seconds
 
 
 def _translated(error: OSError, folder: Path) -> TwohandsError:

@@ -211,6 +211,15 @@ def test_files_are_changed_with_the_day_the_hour_and_the_size(opened):
     assert [row["id"] for row in logged(one.folder)] == ["a", "b", "c", "d", "e"]
 
 
+def test_busy_file_is_left_after_a_minute_so_that_ingestion_reads_it(opened):
+    clock = [NOON.timestamp()]
+    one = opened(Limits(busy_bytes=2 * len(line("a"))), now=lambda: clock[0])
+    for id, seconds in (("a", 0), ("b", 59), ("c", 1), ("d", 60)):  # a and b fill it; c has the next one for itself
+        clock[0] += seconds
+        one.append(line(id)).result(5)
+    assert [len(path.read_bytes().splitlines()) for path in sorted(one.folder.iterdir())] == [2, 2]
+
+
 def test_edited_file_takes_nothing_that_is_confirmed_with_it(opened):
     one = opened()
     one.append(line("a")).result(5)
