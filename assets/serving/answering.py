@@ -201,7 +201,7 @@ class Answering:
         by_number = {one.n: one for one in case.passages}
         shown = {n: Text(by_number[n].text, by_number[n].doc_id) for n in case.numbers}
         form = self._options.variants[case.variant]
-        return checking.checked(whole.text, case.question, shown, form, case.current.usual)
+        return checking.checked(whole.text, case.question, shown, form, case.current.usual, ended=whole.ended)
 
     def _declined(self, case: _Case) -> Checked:
         return Checked(self._options.variants[case.variant].refusal(REFUSAL), refused=True)

@@ -3,7 +3,8 @@
 it said                                                       problem, and what becomes of it
 nothing                                                       "no generator answer": the best evidence sentence
 what declines (the template's sentence, or another)           none: a refusal, in the variant's form
-what is not in the variant's form                             "broken form": the best evidence sentence, in that form
+what is not in the variant's form, or was cut off (it        "broken form": the best evidence sentence, in that form
+repeats itself, or has more to say than it may)
 a number, name or literal, or many words, that the cited      "no support": the best evidence sentence
 passages (all shown ones, where it cites none) do not hold
 citations of passages that were not shown, and no other, or   "no support": the best evidence sentence
@@ -56,13 +57,21 @@ class Checked:
 
 
 def checked(
-    said: str, question: str, shown: Mapping[int, Text], form: Form, allowed: Set[str] = frozenset()
+    said: str,
+    question: str,
+    shown: Mapping[int, Text],
+    form: Form,
+    allowed: Set[str] = frozenset(),
+    *,
+    ended: bool = True,
 ) -> Checked:
     """Judges an answer by the table above. `shown` holds the passages of the prompt by number; `allowed` keys of facts
-    that the released manner states whatever the question, such as a signature."""
+    that the released manner states whatever the question, such as a signature; `ended` is whether it was done."""
     body = said.strip()
     if not body:
         return Checked("", problem=NO_ANSWER)
+    if not ended:
+        return Checked(body, problem=BROKEN_FORM)
     value = parsed(body)
     content = _answer(value) if isinstance(value, dict) else body
     if declines(content):

@@ -64,15 +64,15 @@ class Library:
 class Parrot:
     """A generator that says what it is told, word by word."""
 
-    def __init__(self, text: str = "A locker costs 4 euros a month. [1]", problem: str = "") -> None:
-        self.text, self.problem, self.chats, self.voices = text, problem, [], []
+    def __init__(self, text: str = "A locker costs 4 euros a month. [1]", ended: bool = True) -> None:
+        self.text, self.ended, self.chats, self.voices = text, ended, [], []
 
     def stream(self, chat, voice: Voice) -> Iterator[str | Generated]:
         self.chats.append(chat)
         self.voices.append(voice)
         for word in self.text.split(" ") if self.text else ():
             yield word + " "
-        yield Generated(self.text, problem=self.problem)
+        yield Generated(self.text, ended=self.ended)
 
     @property
     def prompt(self) -> str:
@@ -187,6 +187,12 @@ def test_unsupported_answer_becomes_the_best_sentence_marked_and_cited(text, why
     assert (answer.fallback, answer.refused) == (why, False)
     assert answer.text == "The passages say: “A locker costs 4 euros a month.” [1]"
     assert [one.n for one in answer.citations] == [1]
+
+
+def test_answer_that_was_cut_off_is_none():
+    """A small base may repeat itself until it is stopped, and every word of that stands in a passage."""
+    answer = ask(made(Library(LOCKER), Parrot("4 euros a month, 4 euros a month, 4 euros", ended=False)))
+    assert (answer.fallback, answer.text[:17]) == ("broken form", "The passages say:")
 
 
 def test_fallback_of_a_json_variant_is_json():
