@@ -62,7 +62,9 @@ class ChatGenerator:
         if not ended:
             raise self._endpoint.busy("broke off its answer (the connection ended)")
         seconds = time.perf_counter() - began
-        yield Generated("".join(said).strip(), seconds, len(said), ended == "stop")
+        yield Generated(
+            "".join(said).strip(), seconds, len(said), ended != "length"
+        )  # servers name the others as they like
 
     def _pieces(self, response: Any) -> Iterator[tuple[str, str]]:
         """(text, why it ended) of each frame; a server that does not stream sends one."""
