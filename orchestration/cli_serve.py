@@ -30,15 +30,16 @@ def serve(context: Context, host: str | None, port: int | None) -> None:
         from orchestration.engines.training_guard import die_with_parent
 
         die_with_parent(int(keeper))
-    from orchestration.assembly_web import journal_folder, web_app
     from orchestration.web.access import Access
 
     settings = context.settings
     wanted = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     chosen = settings.serve.model_copy(update=wanted)
     access = Access(chosen)
-    listening = _listening(chosen.host, chosen.port)
+    listening = _listening(chosen.host, chosen.port)  # before what takes seconds to import
     import uvicorn
+
+    from orchestration.assembly_web import journal_folder, web_app
 
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
     config = uvicorn.Config(

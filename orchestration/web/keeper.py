@@ -18,7 +18,7 @@ import time
 from collections.abc import Sequence
 
 POLL_SECONDS = 0.25
-MOST_SECONDS = 30.0
+MOST_SECONDS = 300.0  # a port that somebody else has is not free in a moment
 STEADY_SECONDS = 60.0  # a server that ran for so long starts anew without delay
 END_SECONDS = 25.0
 WRONG_USAGE = 2
