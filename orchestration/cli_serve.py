@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from orchestration.cli import Context
 
 KEEPER = "TWOHANDS_KEEPER"  # the process that started this one, and without which it ends
+_IDLE_SECONDS = 75  # longer than proxies keep theirs: a connection must not be closed under a request
 _GRACE_SECONDS = 20  # in which answers that are under way may end
 
 
@@ -49,6 +50,7 @@ def serve(context: Context, host: str | None, port: int | None) -> None:
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
+        timeout_keep_alive=_IDLE_SECONDS,
     )
     folder, note = journal_folder(settings)
     shown = f"[{chosen.host}]" if ":" in chosen.host else chosen.host
