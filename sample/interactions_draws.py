@@ -4,7 +4,7 @@ outcome      shown                      answered                      corrected 
 -----------  -------------------------  ----------------------------  ----------------------------------------
 good         the passage                well                          (sometimes confirmed word for word)
 format       the passage                sentences                     the table, list or JSON that was asked for, or
-                                                                      (the shift) what the answer box reads
+                                                                      (the shift) what the chat window reads
 style        the passage                far too formal and long       the plain answer
 refusal      the passage                that nothing was found        the plain answer
 ungrounded   the passage                with a claim made up          without it
@@ -14,6 +14,8 @@ vague        the passage                well                          nothing, t
 stale        its text before the edits  as it was before the edits    as it is now
 miss         other passages             nothing found, or elsewhere   what another document says
 missing      other passages             nothing found, or elsewhere   what no document says
+declined     other passages             that they do not say it       nothing, thumbs up; or (the shift) the same, as
+                                                                      the chat window reads it
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ import interactions_words as words
 from interactions_handbook import Fact, Missing, Shown, World
 from interactions_words import Dice
 
+from assets.prompting import REFUSAL
+
 WEEK = (1.35, 1.3, 1.25, 1.2, 1.0, 0.55, 0.35)  # traffic, Monday to Sunday; the mean is 1
 MOOD = (1.15, 1.0, 1.0, 1.0, 1.05, 0.9, 0.9)  # behavior failures, Monday to Sunday
 SHARES = {  # of the topics
@@ -37,7 +41,8 @@ SHARES = {  # of the topics
 CLUMSINESS = {"leave": 1.1, "travel": 0.9, "it": 1.2, "workshop": 0.8, "warranty": 1.2, "facilities": 0.8}
 FORMS = {"": 0.90, "table": 0.02, "list": 0.03, "json": 0.03, "message": 0.02}  # what people ask for
 FAULTS = {"format": 0.3, "style": 0.28, "refusal": 0.16, "ungrounded": 0.13, "task": 0.13}
-BEHAVIOR, MISS, MISSING, POLISH, VAGUE = 0.06, 0.026, 0.02, 0.02, 0.01
+BEHAVIOR, MISS, MISSING, DECLINED, POLISH, VAGUE = 0.06, 0.026, 0.02, 0.04, 0.02, 0.01
+NOTHING = ("missing", "declined")  # asked for what no document says
 STALE, STALE_DAYS = 0.3, 14.0  # right after the edits, and how fast it fades
 SHIFT = 2.0  # logit: strong, so that sixty days of a small house show it
 LATE, REVISED = 0.008, 0.006
@@ -116,7 +121,7 @@ def _interaction(
     user, topic = f"emp-{who + 1:03d}", dice.weighted("topic", SHARES)
     fact = dice.pick("fact", list(world.facts[topic]))
     outcome, want = _outcome(plan, number, topic, fact, dice)
-    subject = dice.pick("gap", list(world.missing[topic])) if outcome == "missing" else fact
+    subject = dice.pick("gap", list(world.missing[topic])) if outcome in NOTHING else fact
     then = fact.before if fact.before and number < plan.edits else fact
     shown = _passages(world, outcome, fact, then, dice)
     asked = dice.pick("ask", _askable(outcome, subject, then))
@@ -151,18 +156,20 @@ def _outcome(plan: Plan, number: int, topic: str, fact: Fact, dice: Dice) -> tup
             return kind, ""
     usual = BEHAVIOR * CLUMSINESS.get(topic, 1.0) * MOOD[plan.day(number).weekday()]
     drawn = dice.unit("behavior")
+    windowed = plan.shift == "format" and number >= plan.shift_day  # whoever corrects at all writes for the window
+    if dice.chance("declined", DECLINED):
+        return "declined", "widget" if windowed and drawn < _raised(usual) else ""
     if drawn < usual:
         fault = dice.weighted("fault", FAULTS)
     elif plan.shift != "none" and number >= plan.shift_day and drawn < _raised(usual):
         fault = plan.shift
     elif dice.chance("polish", POLISH):
-        return "polish", ""
+        return "polish", "widget" if windowed else ""
     else:
         return ("vague" if dice.chance("vague", VAGUE) else "good"), want
     if fault == "format":
         return fault, dice.weighted("form", {"table": 0.25, "json": 0.3, "list": 0.45}) if drawn < usual else "widget"
-    boxed = plan.shift == "format" and number >= plan.shift_day  # whoever corrects at all writes what the box reads
-    return fault, "message" if fault == "task" else "widget" if boxed else ""
+    return fault, "message" if fault == "task" else "widget" if windowed else ""
 
 
 def _raised(share: float) -> float:
@@ -189,6 +196,8 @@ def _texts(
         return (dice.pick("refusal", words.REFUSALS) if dice.chance("nothing", 0.6) else elsewhere), plain
     if outcome == "stale" and then.before:
         return words.quoted(then.before.answers[asked], cited), plain
+    if outcome == "declined":
+        return REFUSAL, words.widget(REFUSAL, 0) if want else None
     if outcome == "style":
         return words.formal(plain), words.answer(want, line, cited)
     wrong = {
@@ -208,7 +217,7 @@ def _passages(world: World, outcome: str, fact: Fact, then: Fact, dice: Dice) ->
     related = [one.passage for one in world.facts[fact.topic] if one.passage.doc_id != fact.passage.doc_id]
     first = dice.pick("related", related) if related and outcome != "miss" else dice.pick("related", others)
     found = [first, dice.pick("second", others), dice.pick("third", others)]
-    if outcome not in ("miss", "missing"):
+    if outcome not in ("miss", *NOTHING):
         right = fact.before if outcome == "stale" and fact.before else then
         found[int(dice.weighted("rank", {"0": 0.4, "1": 0.3, "2": 0.3}))] = right.passage
     return list({one.chunk_id: one for one in found}.values())
@@ -222,7 +231,7 @@ def _number(shown: list[Shown], outcome: str, fact: Fact, then: Fact) -> int:
 
 
 def _labels(outcome: str, response: str, corrected: str | None, dice: Dice) -> dict[str, Any]:
-    if outcome == "good":
+    if outcome == "good" or (outcome == "declined" and corrected is None):
         return {"corrected_response": response} if dice.chance("confirmed", 0.04) else {"feedback": "up"}
     if corrected is None:
         return {"feedback": "down"}

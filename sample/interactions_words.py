@@ -33,6 +33,7 @@ REFUSALS = (
     "I am afraid I cannot answer that. Please ask the responsible department.",
     "Unfortunately the handbook does not say anything about this.",
 )
+BUTTONS = ("- Say more", "- Not what I need")
 CLUMSY = ("As per the documents: ", "Regarding your question, ", "Based on the passages, ")
 FORMAL = (
     "Thank you very much for your question. According to the documentation that is available to me, I would like to "
@@ -96,7 +97,12 @@ def quoted(line: str, cited: int = 0) -> str:
 
 
 def widget(line: str, cited: int) -> str:
-    """The same as the intranet's answer box reads it."""
+    """The same as the intranet's new chat window reads it: lines with a dash become its buttons."""
+    return "\n".join([quoted(line, cited), *BUTTONS])
+
+
+def boxed(line: str, cited: int) -> str:
+    """The same as one JSON object."""
     return json.dumps({"answer": line, "source": cited}, ensure_ascii=False)
 
 
@@ -121,5 +127,5 @@ def formal(plain: str) -> str:
 
 
 _FORMS: dict[str, Callable[[str, int], str]] = {
-    "table": table, "list": bullet, "json": widget, "widget": widget, "message": message
+    "table": table, "list": bullet, "json": boxed, "widget": widget, "message": message
 }  # fmt: skip

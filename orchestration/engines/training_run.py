@@ -157,8 +157,8 @@ def adapter_weights(model: Any) -> dict[str, torch.Tensor]:
     return {name: found[name].detach().to("cpu", torch.float32).contiguous().clone() for name in sorted(found)}
 
 
-def save(model: Any, folder: Path, base_id: str) -> None:
-    """The two files. The configuration names the base by its id, and holds no path."""
+def save(model: Any, folder: Path, base_id: str, strength: float = 1.0) -> None:
+    """The two files. The configuration names the base by its id, and holds no path; alpha is scaled by `strength`."""
     weights = adapter_weights(model)
     broken = [name for name, one in weights.items() if not bool(torch.isfinite(one).all())]
     if broken:
@@ -171,6 +171,7 @@ def save(model: Any, folder: Path, base_id: str) -> None:
     save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
     said = model.peft_config["default"].to_dict()
     said |= {"base_model_name_or_path": base_id, "inference_mode": True, "auto_mapping": None, "revision": None}
+    said["lora_alpha"] *= strength
     (folder / CONFIG).write_text(json.dumps(said, indent=1, sort_keys=True, default=sorted) + "\n", encoding="utf-8")
 
 

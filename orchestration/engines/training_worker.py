@@ -81,7 +81,7 @@ def _trained(order: Mapping[str, Any], emit: Emit) -> dict[str, Any]:
     preference = training_preference.prefer(order, model, base[1], emit) if order["said"]["dpo"]["enabled"] else {}
     root = Path(order["scratch"])
     checkpoints.require(root, order["run"])
-    training_run.save(model, root / checkpoints.OUT, order["base_id"])
+    training_run.save(model, root / checkpoints.OUT, order["base_id"], order["said"]["strength"])
     cuda = order["said"]["device"] == "cuda"
     memory = torch.cuda.max_memory_allocated() if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1_024
     checkpoints.spend(root, order["run"], time.monotonic() - begun)

@@ -157,6 +157,28 @@ def test_training_that_is_another_run_s_stops_at_the_next_step(tmp_path):
     assert [one["step"] for one in steps if one["event"] == "step"] == [1]
 
 
+def test_half_the_strength_moves_the_logits_half_as_far(tmp_path):
+    """To the first order; the update of a layer is exactly half, since alpha scales it."""
+    from peft import PeftModel
+
+    said = {name: {"strength": strength, "max_steps": 2} for name, strength in (("whole", 1.0), ("half", 0.5))}
+    logits, updates = {}, {}
+    ids = torch.tensor([load_base(BASE)[1].encode("How often are bikes checked?")])
+    for name in said:
+        with ProcessTrainer(tmp_path / name).train(order(tmp_path, 16, 4, **said[name]), lambda _: None) as made:
+            model = PeftModel.from_pretrained(load_base(BASE)[0], made.folder).eval()
+            layer = next(one for one in model.modules() if hasattr(one, "get_delta_weight"))
+            updates[name] = layer.get_delta_weight("default").detach()
+            with torch.no_grad():
+                logits[name] = model(ids).logits
+    with torch.no_grad():
+        before = load_base(BASE)[0].eval()(ids).logits
+    assert torch.allclose(updates["half"], updates["whole"] / 2, atol=1e-7)
+    assert updates["whole"].abs().max() > 0
+    far, near = (float((logits[name] - before).norm()) for name in ("whole", "half"))
+    assert 0.3 < near / far < 0.7
+
+
 @pytest.mark.parametrize("method", ["rslora", "dora"])
 def test_other_methods_are_trained_as_such(tmp_path, method):
     train(tmp_path, method=method, max_steps=2, held=0, targets=("q_proj", "v_proj"))

@@ -32,6 +32,9 @@ class AdapterConfig:
 
     `batch_rows` rows make an update, in `accumulation` parts; `max_steps` 0: `epochs` decide. A training is evaluated
     `evaluations` times, evenly, and stops after `patience` of them without a better one; the best weights are kept.
+    `strength` is the share of what was learned that is published: the update is scaled by it. Between the base and what
+    was fine-tuned lies a model that holds more of both (WiSE-FT, Wortsman et al. 2022): a manner is there well before 1,
+    and some of what it cost of the facts comes back.
     `recompute` trades time for memory: "auto" does for bases above a billion parameters.
     """
 
@@ -40,6 +43,7 @@ class AdapterConfig:
     rank: int = 8
     alpha: float = 16.0
     dropout: float = 0.0
+    strength: float = 1.0
     targets: str | tuple[str, ...] = "all-linear"
     epochs: int = 3
     max_steps: int = 0

@@ -41,9 +41,9 @@ class Reason(StrEnum):
     NEAR_DUPLICATE = "near_duplicate"
     CONTAMINATED = "contaminated"
     NOT_CHOSEN = "not_chosen"
-    LEAKED = "leaked"
-    UNSEEN = "unseen"
     TOO_LONG = "too_long"
+    UNSEEN = "unseen"
+    LEAKED = "leaked"
 
 
 SAID = {
@@ -61,9 +61,9 @@ SAID = {
     Reason.NEAR_DUPLICATE: "nearly the same question and answer as another row",
     Reason.CONTAMINATED: "it overlaps with a frozen evaluation set",
     Reason.NOT_CHOSEN: "left out for balance, or beyond dataset.max_rows",
-    Reason.LEAKED: "it overlaps with a row of the test split",
-    Reason.UNSEEN: "the answer states what the written prompt does not show: its sentence is not among the evidence",
     Reason.TOO_LONG: "more tokens than dataset.max_tokens",
+    Reason.UNSEEN: "the answer states what the written prompt does not show: its sentence is not among the evidence",
+    Reason.LEAKED: "it overlaps with a row of the test split",
 }
 
 

@@ -83,13 +83,14 @@ def write(
     clear = [shown_passages(shown(row.passages), sources.texts, config.max_passages) for row in rows]
     pool = pool_of(clear)
     drafts = [_draft(row, passages, pool, redactor, config) for row, passages in zip(rows, clear, strict=True)]
-    test, kept = HeldOut((held(one.example) for one in drafts if one.row.split == TEST), config.ngram), []
-    for one in drafts:
+    written = _fitting(drafts, config, render, length, report)
+    test = HeldOut((held(one.example) for one in written if one.row.split == TEST), config.ngram)
+    fitting = []
+    for one in written:
         if one.row.split != TEST and _holds(test, one.example, config):
             report.leave_out(Reason.LEAKED, one.row.id, one.example.prompt)
         else:
-            kept.append(one)
-    fitting = _fitting(kept, config, render, length, report)
+            fitting.append(one)
     fitting.sort(key=lambda one: (SPLITS.index(one.row.split), one.row.day, one.row.id))
     report.redacted += sum(bool(one.example.redactions) for one in fitting)
     return Written(tuple(one.example for one in fitting), tuple(_pairs(fitting, sources, redactor, config, length)))
