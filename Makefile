@@ -8,13 +8,16 @@ WORKERS ?= logical
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench bench-shift reset edit-sample undo-edit-sample setup clean
+.PHONY: help run demo test lint bench bench-shift reset edit-sample undo-edit-sample setup clean
 
 help:                ## This list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
 
 run: $(STAMP) sample/interactions  ## Serve the Dagster UI at http://127.0.0.1:3000 (PORT=...) with its sensors, and the ask page at port + 1 (SERVE_PORT=...).
 	@$(BIN)/twohands dev --port $(PORT)
+
+demo: $(STAMP)       ## Both hands in one run, without a browser: index, edit, shift, fine-tune, gate, release, rollback. Minutes.
+	@$(BIN)/python sample/demo.py
 
 sample/interactions: | $(STAMP)  # 60 days of demo logs up to yesterday, made once
 	@$(BIN)/python sample/make_interactions.py
