@@ -204,7 +204,7 @@ def test_a_shift_raises_behavior_failures_of_its_sort_and_nothing_else(logs, scr
     assert 0.18 < more / len(after) < 0.30  # 6% plus 2 on the logit scale
     edited = [shifted[one] for one in changed if failed(shifted[one]) and "corrected_response" in shifted[one]]
     if shift == "format":
-        assert all(set(json.loads(event["corrected_response"])) == {"answer", "source"} for event in edited)
+        assert all(event["corrected_response"].endswith("\n- Say more\n- Not what I need") for event in edited)
     else:
         assert all(len(event["corrected_response"]) < len(event["response"]) / 2 for event in edited)
 
