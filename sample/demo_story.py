@@ -25,7 +25,6 @@ from demo_world import VARIANT, Run, World, edit
 from interactions_words import BUTTONS
 
 from assets.behavior.dataset import store
-from assets.decision.pipeline import Made
 from assets.serving.answering import Answer
 
 QUESTION = "How many unused days may I take into the next year?"
@@ -37,6 +36,7 @@ INDEX, EMBEDDINGS, LANDING, EVALUATION, DATASET, ADAPTER = (
     "knowledge/index", "knowledge/embeddings", "behavior/landing", "behavior/evaluation", "behavior/dataset",
     "behavior/adapter",
 )  # fmt: skip
+SPLITS = ("train_rows", "validation_rows", "test_rows", "unanswerable_rows", "rehearsal_rows")
 
 
 class Over(Exception):
@@ -111,8 +111,8 @@ class Story:
         """Ordinary days come in: questions, answers, thumbs and corrections."""
         self.say(f"   logs of {self.world.land(self.shift_day - 1)} days land")
         self._work()
-        made = self._verdict()
-        self._must(made.verdict.action == "wait", f"the verdict is `wait`: {made.verdict.action}")
+        said = self.verdicts[-1][1] if self.verdicts else "none"
+        self._must(said == "wait", f"the verdict is `wait`: {said}")
         self._must(not self.world.requests(), "the ledger has no request of a fine-tune")
 
     def shift(self) -> None:
@@ -149,7 +149,6 @@ class Story:
         stale = self.world.stale()
         self.say(f"   stale in the UI: {', '.join(stale) or 'nothing'}")
         self._must(bool(stale), "what the fine-tune made is marked as stale")
-        self._verdict()
         self._must(self.world.requests() == before, "no other fine-tune is asked for")
 
     def back(self) -> None:
@@ -168,8 +167,11 @@ class Story:
         runs = []
         for run in self.world.work():
             runs.append(run)
-            self._embedded += sum(run.made.get(key, {}).get("embedded", 0) for key in (EMBEDDINGS,))
+            self._embedded += run.made.get(EMBEDDINGS, {}).get("embedded", 0)
             self.say(f"   {run.sensor} -> {run.job} {run.about} ({run.seconds:.1f} s){_told(run)}")
+            if run.job == "rebuild_days":
+                rows = sum(1 for _ in self.world.data.daily())
+                self.say(f"     {rows:,} rows of daily counts are there")
             for failure in run.failed:
                 self.say(f"     FAILED: {failure}")
             if run.job == "decide" and run.about == VARIANT:
@@ -178,7 +180,8 @@ class Story:
                 raise Over(f"the run of {run.job} failed")
         return runs
 
-    def _verdict(self) -> Made:
+    def _verdict(self) -> None:
+        """What the decision says now: the same that the run of `decide` has put into the ledger."""
         with self.world.quiet():
             made = self.world.decision.judge(VARIANT)
         record, cost = made.record, made.verdict.cost
@@ -187,9 +190,9 @@ class Story:
                 f"   evidence up to {record.day}: highest M {record.highest:.3g}, threshold {record.threshold:,.0f}"
             )
             self.verdicts.append((record.day, str(made.verdict.action)))
-        told = ", ".join(f"{name} {value:,.2f}" for name, value in cost.items() if isinstance(value, int | float))
-        self.say(f"   verdict {made.verdict.action}: {made.verdict.sentence}" + (f" [{told}]" if told else ""))
-        return made
+        currency = self.world.settings.decision.budget.currency
+        told = f"a fine-tune {cost.get('finetune', 0):.2f} {currency}, spent this month {cost.get('spent', 0):.2f}"
+        self.say(f"   verdict {made.verdict.action}: {made.verdict.sentence} [{told}]")
 
     def _ask(self) -> Answer:
         began = time.monotonic()
@@ -238,19 +241,21 @@ def _told(run: Run) -> str:
     if index := run.made.get(INDEX):
         embedded = run.made.get(EMBEDDINGS, {})
         said.append(
-            f"{embedded.get('embedded', 0)} embedded, {index['added']} added, {index['moved']} moved, {index['deleted']} deleted, "
-            f"{index['kept']} kept; {index['dagster/row_count']} published as {index['published_version']}"
+            f"{embedded.get('embedded', 0)} embedded; {index['added']} added, {index['moved']} moved, "
+            f"{index['deleted']} deleted, {index['kept']} kept; {index['dagster/row_count']} published as "
+            f"{index['published_version']}"
         )
-    if landed := run.made.get(LANDING):
+    if run.job == "ingest_interactions" and (landed := run.made.get(LANDING)):
         names = ("files_read", "accepted", "corrected", "deleted", "quarantined")
         said.append(", ".join(f"{landed[name]:,} {name.replace('_', ' ')}" for name in names))
+    if dataset := run.made.get(DATASET):
+        rows = ", ".join(f"{dataset[name]} {name.removesuffix('_rows')}" for name in SPLITS if name in dataset)
+        said.append(f"dataset: {dataset['dagster/row_count']} rows ({rows})")
     if adapter := run.made.get(ADAPTER):
-        said.append("adapter: " + _numbers(adapter, ("id", "steps", "seconds", "validation_loss", "cost")))
+        said.append(
+            f"adapter {adapter['adapter']}: {adapter['steps']} updates in {adapter['seconds']:.1f} s on "
+            f"{adapter['device']}, {adapter['cost']:.2f} {adapter['currency']}"
+        )
     if evaluation := run.made.get(EVALUATION):
         said.append(f"gate: {evaluation['sentence']}")
     return "".join(f"\n     {one}" for one in said)
-
-
-def _numbers(made: dict[str, Any], names: tuple[str, ...]) -> str:
-    shown = ((name, made.get(name)) for name in names if name in made)
-    return ", ".join(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in shown)

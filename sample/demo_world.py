@@ -65,6 +65,7 @@ def make(folder: Path, config: Path, per_day: int, shift_day: int, days: int) ->
     """A new project in `folder`: the sample, its settings word for word, and the logs of all days, not landed yet."""
     if folder.exists() and any(folder.iterdir()) and not (folder / MARK).exists():
         raise Refused(f"{folder} holds something that this demo did not make. Name another folder with --folder.")
+    _check(load(str(config), str(folder / ".twohands")), config)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / MARK).touch()
@@ -73,7 +74,6 @@ def make(folder: Path, config: Path, per_day: int, shift_day: int, days: int) ->
     (folder / "models").symlink_to(ROOT / "models", target_is_directory=True)
     shutil.copyfile(config, folder / "twohands.toml")
     settings = load(str(folder / "twohands.toml"), str(folder / ".twohands"))
-    _check(settings, config)
     edit(folder, undo=True)
     made = [str(folder / "sample" / "make_interactions.py"), "--out", str(folder / "logs")]
     shift = ["--shift", "format", "--day", str(shift_day), "--days", str(days), "--per-day", str(per_day)]
@@ -143,7 +143,8 @@ class World:
         there = len(list(landing.glob("*.jsonl")))
         chosen = sorted((self.folder / "logs").glob("*.jsonl"))[: last - there]
         for file in chosen:
-            file.rename(landing / file.name)
+            shutil.copyfile(file, landing / file.name)  # as young as a file that lands: the sensor lets it settle
+            file.unlink()
         return len(chosen)
 
     def correct(self, day: str) -> str:
