@@ -46,6 +46,7 @@ def _fast(axes: Any, events: Sequence[Event]) -> None:
     numbers = [event.version for event in events]
     versions.step(places, numbers, where="mid", color="tab:orange", marker="o", markersize=3)
     versions.set_ylim(0, max(numbers or [1]) + 2)
+    versions.set_yticks(range(max(numbers or [1]) + 2))
     versions.set_ylabel("index version", fontsize=8, color="tab:orange")
     versions.tick_params(labelsize=7)
     axes.set_title("the fast hand: documents move the index, behavior does not", fontsize=9)
@@ -67,8 +68,11 @@ def _slow(axes: Any, records: Sequence[Record], marks: dict[str, date]) -> None:
         axes.plot(days, height, color="tab:red", linewidth=1.5, label="evidence")
         axes.axhline(math.log10(record.threshold), color="black", linewidth=0.8, linestyle="--", label="threshold")
     fired = next((record.fired for record in watched if record.fired), None)
-    lines = {"crossed": (fired, "tab:gray", ":"), "fine-tune, release": (marks.get("release"), "tab:green", "-")}
-    lines["rollback"] = (marks.get("rollback"), "tab:purple", "-.")
+    lines = {
+        "threshold crossed": (fired, "tab:gray", ":"),
+        "fine-tune and release, of the evidence up to here": (marks.get("release"), "tab:green", "-"),
+        "rollback, on the day of the demo": (marks.get("rollback"), "tab:purple", "-."),
+    }
     for name, (day, color, style) in lines.items():
         if day is not None:
             axes.axvline(day, color=color, linestyle=style, linewidth=1.5, label=name)

@@ -18,13 +18,14 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 from demo_world import VARIANT, Run, World, edit
 from interactions_words import BUTTONS
 
 from assets.behavior.dataset import store
+from assets.decision.ledger import Kind, Request
 from assets.serving.answering import Answer
 
 QUESTION = "How many unused days may I take into the next year?"
@@ -124,7 +125,8 @@ class Story:
         now = self.world.releases.moves.now(VARIANT)
         if now is None or now.release is None:
             raise Over("nothing was released")
-        self.marks["release"] = self.verdicts[-1][0]
+        request = self.world.decision.ledger.entries([Kind.REQUEST])[-1]
+        self.marks["release"] = date.fromisoformat(Request.of(request).day)  # the last day of the evidence it consumed
         self.say(f"   {now.id} answers: {now.gate}")
 
     def manner(self) -> None:
@@ -156,7 +158,7 @@ class Story:
         began = time.monotonic()
         move = self.world.releases.rollback(VARIANT, why="the demo takes it back", by="make demo")
         self.say(f"   {move.id} answers again, in {time.monotonic() - began:.2f} s")
-        self.marks["rollback"] = self.world.decision.closed()
+        self.marks["rollback"] = datetime.now(UTC).date()
         said = self._ask()
         self._must(said.text == self.edited.text, "the answer is the former one, letter for letter")
 

@@ -192,7 +192,7 @@ class World:
         return found
 
     def _launch(self, sensor: str, request: dg.RunRequest) -> Run:
-        job = request.job_name or self.definitions.resolve_sensor_def(sensor).job_name
+        job = request.job_name or self.definitions.resolve_sensor_def(sensor).job_name or ""
         tags = {**request.tags, "dagster/run_key": request.run_key or "", "dagster/sensor_name": sensor}
         began = time.monotonic()
         with self.quiet():
@@ -249,7 +249,7 @@ class World:
 
 
 def _keys(partitions: Any) -> list[str]:
-    return partitions.get_partition_keys() if isinstance(partitions, dg.StaticPartitionsDefinition) else []
+    return list(partitions.get_partition_keys()) if isinstance(partitions, dg.StaticPartitionsDefinition) else []
 
 
 def offline() -> None:
