@@ -19,7 +19,7 @@ import numpy as np
 SAMPLE = Path(__file__).resolve().parent
 sys.path.insert(0, str(SAMPLE.parent))  # so that it runs from any folder
 
-ANSWERABLE, UNANSWERABLE = 1_280, 640
+ANSWERABLE, UNANSWERABLE = 1_280, 1_280
 PAGES, SHOWN, SEED = 45, 3, 2026
 
 
