@@ -33,8 +33,8 @@ class AdapterConfig:
     `batch_rows` rows make an update, in `accumulation` parts; `max_steps` 0: `epochs` decide. A training is evaluated
     `evaluations` times, evenly, and stops after `patience` of them without a better one; the best weights are kept.
     `strength` is the share of what was learned that is published: the update is scaled by it. Between the base and what
-    was fine-tuned lies a model that holds more of both (WiSE-FT, Wortsman et al. 2022): a manner is there well before 1,
-    and some of what it cost of the facts comes back.
+    was fine-tuned lies a model that holds more of both (WiSE-FT, Wortsman et al. 2022): a manner is there before 1, and
+    some of what it cost of the facts comes back.
     `recompute` trades time for memory: "auto" does for bases above a billion parameters.
     """
 
