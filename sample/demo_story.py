@@ -188,10 +188,10 @@ class Story:
             made = self.world.decision.judge(VARIANT)
         record, cost = made.record, made.verdict.cost
         if record is not None:
-            self.say(
-                f"   evidence up to {record.day}: highest M {record.highest:.3g}, threshold {record.threshold:,.0f}"
-            )
             self.verdicts.append((record.day, str(made.verdict.action)))
+            highest, needed = f"highest M {record.highest:.3g}", f"threshold {record.threshold:,.0f}"
+            said = f"evidence up to {record.day}: {highest}, {needed}"
+            self.say(f"   {said if record.total else f'no day after {record.day} is closed: no evidence yet'}")
         currency = self.world.settings.decision.budget.currency
         told = f"a fine-tune {cost.get('finetune', 0):.2f} {currency}, spent this month {cost.get('spent', 0):.2f}"
         self.say(f"   verdict {made.verdict.action}: {made.verdict.sentence} [{told}]")
@@ -233,7 +233,8 @@ def withdraw(world: World, day: str) -> int:
     for one in mine:
         del one["corrected_response"]
         one["feedback"] = "up"
-    file.write_text("".join(json.dumps(one, ensure_ascii=False) + "\n" for one in events), encoding="utf-8")
+    lines = (json.dumps(one, ensure_ascii=False, separators=(",", ":")) + "\n" for one in events)
+    file.write_text("".join(lines), encoding="utf-8")
     return len(mine)
 
 
