@@ -1,8 +1,8 @@
 """The story of `make demo`, told once: the real sensors, jobs, engines and answers, over smaller logs.
 
-It differs from `make demo` in its settings alone: fewer corrections are enough, the fine-tune makes fewer updates, and
-the gate asks 90 held-out questions with wide margins. Whether the sample passes the gate as shipped is what `make demo`
-itself says.
+It differs from `make demo` in its settings and its 46 days alone: fewer corrections are enough, the fine-tune makes fewer
+updates, and the gate asks 90 held-out questions with wide margins. Whether the sample passes the gate as shipped is what
+`make demo` itself says.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ min_rows = 30
 accepted_per_correction = 0
 refusal_share = 0.3
 [adapter]
+epochs = 6
 max_steps = 36
 evaluations = 1
 threads = 1
@@ -72,9 +73,9 @@ def told(demo, tmp_path_factory):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("demo")
-    settings = demo_world.make(folder / "project", settings_file(folder), per_day=80, shift_day=40, days=60)
+    settings = demo_world.make(folder / "project", settings_file(folder), per_day=80, shift_day=34, days=46)
     lines: list[str] = []
-    story = demo_story.Story(demo_world.World(folder / "project", settings), lines.append)
+    story = demo_story.Story(demo_world.World(folder / "project", settings), lines.append, days=46, shift_day=34)
     story.tell()
     torch.set_num_threads(threads)
     return story, "\n".join(lines)
@@ -103,8 +104,8 @@ def test_story_asks_for_one_finetune_and_the_ledger_has_it(told):
 
 def test_story_prints_its_numbers(told):
     _, text = told
-    for said in ("1 embedded; 1 added", "threshold 7,300", "verdict finetune: ", "taint: ", "letter for letter"):
-        assert said in text or said == "letter for letter"
+    for said in ("1 embedded; 1 added", "threshold 7,300", "verdict finetune: ", "gate: Promote: ", "taint: "):
+        assert said in text
     assert text.count("ledger: ") == 7  # what each step used and cost
     assert text.count("EUR") >= 7
 
