@@ -1,8 +1,8 @@
 """The story of `make demo`, told once: the real sensors, jobs, engines and answers, over smaller logs.
 
-It differs from `make demo` in its settings and its 46 days alone: fewer corrections are enough, the fine-tune makes fewer
-updates, and the gate asks 90 held-out questions with wide margins. Whether the sample passes the gate as shipped is what
-`make demo` itself says.
+It differs from `make demo` in its settings and its 46 days alone: fewer corrections are enough, the fine-tune makes
+fewer updates, and the gate asks 90 held-out questions with wide margins. Whether the sample passes the gate as shipped
+is what `make demo` itself says.
 """
 
 from __future__ import annotations
