@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def main(argv: list[str] | None = None) -> int:
     """Run from the command line; returns the exit code."""
     args = _parser().parse_args(argv)
-    args.folder = args.folder.resolve()  # dbt leaves the process in another folder
+    args.folder = args.folder.resolve()
     import demo_world
 
     demo_world.offline()

@@ -217,6 +217,7 @@ class World:
     def quiet(self) -> Iterator[None]:
         """What libraries and runs print goes to a file: the story stays readable, and nothing is lost."""
         with (
+            contextlib.chdir(Path.cwd()),  # dbt leaves the process in another folder
             (self.folder / "runs.log").open("a", encoding="utf-8") as log,
             contextlib.redirect_stdout(log),
             contextlib.redirect_stderr(log),
