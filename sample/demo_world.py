@@ -43,6 +43,11 @@ SENSORS = ("content_changed", "interactions_landed", "evidence_due", "behavior_s
 RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
 LOOKS = 40  # of all sensors, for one change of the world; each step takes a handful
 VARIANT = "main"
+NO_CAPTURE = """
+compute_logs:  # what steps print is in runs.log; capturing it takes four processes a step
+  module: dagster._core.storage.noop_compute_log_manager
+  class: NoOpComputeLogManager
+"""
 
 
 class Refused(Exception):
@@ -61,8 +66,9 @@ class Run:
     failed: tuple[str, ...]  # steps and checks, with their words
 
 
-def make(folder: Path, config: Path, per_day: int, shift_day: int, days: int) -> Settings:
-    """A new project in `folder`: the sample, its settings word for word, and the logs of all days, not landed yet."""
+def make(folder: Path, config: Path, per_day: int, shift_day: int, days: int, until: str = "") -> Settings:
+    """A new project in `folder`: the sample, its settings word for word, and the logs of all days, not landed yet; the
+    last of them is `until` (YYYY-MM-DD), or yesterday."""
     if folder.exists() and any(folder.iterdir()) and not (folder / MARK).exists():
         raise Refused(f"{folder} holds something that this demo did not make. Name another folder with --folder.")
     _check(load(str(config), str(folder / ".twohands")), config)
@@ -77,7 +83,7 @@ def make(folder: Path, config: Path, per_day: int, shift_day: int, days: int) ->
     edit(folder, undo=True)
     made = [str(folder / "sample" / "make_interactions.py"), "--out", str(folder / "logs")]
     shift = ["--shift", "format", "--day", str(shift_day), "--days", str(days), "--per-day", str(per_day)]
-    _run([*made, *shift])
+    _run([*made, *shift, *(["--until", until] if until else [])])
     (folder / "sample" / "interactions").mkdir()
     shutil.copyfile(folder / "logs" / NOTE, folder / "sample" / "interactions" / NOTE)
     return settings
@@ -131,6 +137,8 @@ class World:
         self.answering = answering(settings, self.hand, self.releases)
         self.taints = taints(settings, self.data.lake)
         self.definitions = build(settings, self.hand, self.data, None, self.decision)
+        with (settings.home / "dagster" / "dagster.yaml").open("a", encoding="utf-8") as file:
+            file.write(NO_CAPTURE)  # `twohands dev` writes the file anew
         self.instance = dg.DagsterInstance.from_config(str(settings.home / "dagster"))
         self.cursors: dict[str, str | None] = {}
         self.skipped: dict[str, str] = {}  # what each sensor said when it last asked for nothing
