@@ -73,7 +73,7 @@ def told(demo, tmp_path_factory):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("demo")
-    settings = demo_world.make(folder / "project", settings_file(folder), per_day=80, shift_day=34, days=46)
+    settings = demo_world.make(folder / "project", settings_file(folder), 80, 34, 46, "2026-10-31")
     lines: list[str] = []
     story = demo_story.Story(demo_world.World(folder / "project", settings), lines.append, days=46, shift_day=34)
     story.tell()
