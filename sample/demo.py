@@ -80,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--config", type=Path, default=HERE.parent / "twohands.toml", metavar="FILE", help="settings (twohands.toml)")
     add("--days", type=int, default=60, metavar="N", help="days of logs (60)")
     add("--day", type=int, default=40, metavar="N", help="the day, from 1, on which the shift begins (40)")
-    add("--per-day", type=int, default=200, metavar="N", help="interactions a day (200)")
+    add("--per-day", type=int, default=400, metavar="N", help="interactions a day (400)")
     return parser
 
 

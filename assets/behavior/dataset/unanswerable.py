@@ -36,7 +36,7 @@ from assets.behavior.dataset.rows import TRAIN, UNANSWERABLE, Example, Passage
 from assets.behavior.refusals import is_refusal
 from assets.prompting import REFUSAL, statements
 
-NEAR = 0.5  # of the declining rows
+NEAR = 0.75  # of the declining rows
 TRIES = 24  # passages of a pool that are looked at for each row
 
 

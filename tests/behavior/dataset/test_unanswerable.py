@@ -96,11 +96,11 @@ def near_misses(rows):
     return [one for one in found if {p.doc_id for p in one.passages} <= own[one.interaction_ids]]
 
 
-def test_half_of_them_are_near_misses_without_the_statement_that_answers():
+def test_three_in_four_are_near_misses_without_the_statement_that_answers():
     tilt = [row(n, TORQUES, '{"answer": "Joint: Tilt stop; Nm: 22", "source": 1}') for n in range(40)]
     days = [replace(row(n, LEAVE, "27 days [1]"), passages=(DESKS, LEAVE)) for n in range(40, 80)]
     found = near_misses([*tilt, *days])
-    assert 25 <= len(found) <= 55
+    assert 50 <= len(found) <= 70
     for one in found:
         body = "\n".join(p.text for p in one.passages)
         assert "22" not in body
