@@ -200,7 +200,7 @@ def test_filters_find_any_value_under_any_name(engine: Engine, tmp_path_factory,
         {"title": ["Travel", "Billing"], "audience": ["admin"]},
         {"doc_id": ["handbook/travel.md", "tickets/1"]},
     ],
-    ids=str,
+    ids=lambda allowed: " ".join(f"{name}={sorted(values)}" for name, values in allowed.items()),
 )
 def test_allowed_shows_what_has_one_of_the_values_and_nothing_without_the_field(handbook, allowed):
     def fits(each):
