@@ -24,7 +24,7 @@ sample/interactions: | $(STAMP)  # 60 days of demo logs up to yesterday, made on
 
 test: export HF_HUB_OFFLINE = 1
 test: $(STAMP)       ## All tests, on every core (at most 4: WORKERS=...).
-	@$(BIN)/python -m pytest -q -n $(WORKERS) --maxprocesses 4 --dist loadfile
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: $(STAMP)       ## ruff, pyright, import-linter.
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright && $(BIN)/lint-imports

@@ -10,6 +10,12 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may reach a model hub
 os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")
 
 ROOT = Path(__file__).resolve().parent.parent
+LONG = ("tests/test_demo.py", "tests/graph/test_finetune_graph.py", "tests/browser/", "tests/web/", "tests/warehouse/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files of few and long tests come first: begun last, they keep one core busy while the others are done."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
 
 
 @pytest.fixture(scope="session")

@@ -459,7 +459,7 @@ def test_content_change_however_large_leads_to_no_finetune(world):
 def test_nothing_but_a_verdict_or_a_person_starts_a_finetune(world):
     graph = world.defs.resolve_asset_graph()
     assert graph.get(CANDIDATES).automation_condition is None
-    starting = [s.name for s in world.defs.sensors if "finetune" in {job.name for job in s.jobs}]
+    starting = [s.name for s in world.defs.sensors if s.has_jobs and "finetune" in {job.name for job in s.jobs}]
     assert starting == ["behavior_shifted"]
     off = dg.DefaultScheduleStatus.STOPPED
     scheduled = [(s.name, s.default_status) for s in world.defs.schedules if s.job_name == "finetune"]

@@ -1,4 +1,7 @@
-"""A whole fine-tune over the bundled base: a shift of format, a verdict, an adapter, the gate, a release and back."""
+"""A fine-tune over the bundled base: an adapter that learned shuffled labels is refused by the gate.
+
+One that learned the right ones, its release and the way back: tests/test_demo.py.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,11 @@ from assets.behavior.dataset import store
 from assets.behavior.dataset.assets import DATASET
 from assets.behavior.dataset.rows import TRAIN, Message
 from assets.behavior.dataset.writing import Ask
-from assets.behavior.evaluation import records
 from assets.behavior.evaluation.assets import EVALUATION
 from assets.behavior.landing.folder import Landing
 from assets.behavior.pipeline import BehaviorData
 from assets.behavior.taint.assets import TAINT
-from assets.decision.assets import CANDIDATES, EVIDENCE, VERDICT, VERDICT_TAG
+from assets.decision.assets import CANDIDATES, EVIDENCE, VERDICT
 from assets.decision.ledger import Finished, Kind
 from assets.prompting import REFUSAL, statements
 from assets.serving.assets import RELEASE
@@ -37,7 +39,6 @@ from tests.conftest import ROOT
 from tests.decision.house import CHANGE, House, shifted
 from tests.fakes import MemorySource
 from tests.graph.plots import unplotted
-from tests.test_cli import Project
 
 FIRED = CHANGE + 2
 BUTTONS = "\n- Say more\n- Not what I need"
@@ -65,7 +66,7 @@ facts = ["facts.jsonl"]
 resamples = 1000
 max_new_tokens = 64
 device = "cpu"
-margins = {{ facts = 0.2, earlier = 0.3, refusals = 0.3 }}
+margins = {{ facts = 0.35, earlier = 0.35, refusals = 0.4 }}
 """
 
 
@@ -188,54 +189,6 @@ def tuned(world):
     return before, request, world.run(tags=tags)
 
 
-def test_one_verdict_leads_to_one_adapter_that_passes_the_gate_and_is_released(world, tuned):
-    before, request, result = tuned
-    checks = {check.check_name: check for check in result.get_asset_check_evaluations()}
-    [adapter] = world.trials.adapters.all_of("main")
-    row = records.load(world.house.lake, "main", adapter.id)
-    assert result.success, (row or {}).get("sentence")
-    gates = ("clean", "told", "manner", "facts", "earlier_manners", "right_refusals", "false_refusals")
-    assert all(checks[name].passed and checks[name].blocking for name in gates)
-    now = world.releases.moves.now("main")
-    assert (now.release.adapter, now.release.base, now.gate) == (adapter.id, adapter.base, row["sentence"])
-    [ended] = world.ended()
-    assert (ended.run, ended.outcome, ended.released) == (result.run_id, "done", True)
-    said = world.answer()
-    assert not any(BUTTONS in text for text in before)
-    assert sum(text.endswith(BUTTONS) for text in said) >= 11  # of 12: the manner changed
-    right = [n for n, row in enumerate(world.asked) if row["answers"][0] in before[n]]
-    kept = [n for n in right if world.asked[n]["answers"][0] in said[n]]
-    assert len(kept) >= len(right) - 1 > 4  # and the facts did not
-    second = world.run(tags={VERDICT_TAG: request.tags[VERDICT_TAG]})
-    [failure] = [event for event in second.all_events if event.is_step_failure]
-    assert "one fine-tune for a verdict" in failure.step_failure_data.error.message
-
-
-def test_evaluation_shows_verdict_numbers_and_answers_side_by_side(world, tuned):
-    [event] = tuned[2].asset_materializations_for_node("behavior__evaluation")
-    shown = {name: value.value for name, value in event.metadata.items()}
-    assert shown["sentence"].startswith("Promote: the manner is ")
-    assert shown["manner_low"] > 0
-    assert {"grounded_mean", "refused_before", "manner_after", "page", "sets"} <= shown.keys()
-    assert "before (`base`)" in shown["report"]
-    assert "Not what I need" in shown["report"]
-    assert Path(shown["page"]).read_text().startswith("<!doctype html>")
-    assert (shown["against"], shown["items"] > 100) == ("base", True)
-
-
-def test_rollback_restores_the_former_answers_and_promote_the_later_ones(world, tuned):
-    line = Line(world)
-    later = world.answer()
-    assert later != tuned[0]
-    released = world.releases.moves.now("main").id
-    assert line.json("rollback", "--why", "a test")["release"] == "base"
-    assert world.answer() == tuned[0]
-    assert world.run("release").success
-    assert world.answer() == tuned[0]  # it is not promoted again by itself
-    assert line.json("promote", released, "--why", "a test")["release"] == released
-    assert world.answer() == later
-
-
 @pytest.mark.timeout(900)
 def test_adapter_trained_on_shuffled_labels_is_refused_and_nothing_is_released(world, tuned):
     made = [EVIDENCE, VERDICT, TAINT, CANDIDATES, DATASET, ADAPTER, EVALUATION]
@@ -268,10 +221,3 @@ def test_adapter_trained_on_shuffled_labels_is_refused_and_nothing_is_released(w
     ended = world.ended()[-1]
     assert (ended.request, ended.outcome, ended.released) == (claim.request, "done", False)
     assert ended.detail.startswith("Refuse: ")
-
-
-class Line(Project):
-    """`twohands` over the same project."""
-
-    def __init__(self, world: World) -> None:
-        self.folder = world.folder

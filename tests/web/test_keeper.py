@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-SERVER = "import os, sys, time; open(sys.argv[1], 'a').write(f'{os.getpid()}\\n'); time.sleep(60)"
+SERVER = "import os, sys, time; open(sys.argv[1], 'a').write(f'{os.getpid()}\\n'); time.sleep(600)"
 
 
 class Kept:
@@ -25,7 +25,7 @@ class Kept:
         parent = (
             "import os, subprocess, sys, time; k = subprocess.Popen([sys.executable, '-m', 'orchestration.web.keeper', "
             "str(os.getpid()), *sys.argv[1:]]); print(k.pid, flush=True); k.wait(); print('kept no more', flush=True); "
-            "time.sleep(60)"
+            "time.sleep(600)"
         )
         self.parent = subprocess.Popen(
             [sys.executable, "-c", parent, *command],
@@ -41,7 +41,7 @@ class Kept:
         return [int(line) for line in self.started.read_text().splitlines()] if self.started.exists() else []
 
     def wait(self, condition) -> None:
-        end = time.monotonic() + 20
+        end = time.monotonic() + 90
         while not condition():
             assert time.monotonic() < end
             time.sleep(0.05)
