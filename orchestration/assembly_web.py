@@ -26,6 +26,7 @@ from orchestration.assembly import fast_hand
 from orchestration.assembly_answering import answering, generator
 from orchestration.assembly_behavior import SAMPLE
 from orchestration.assembly_serving import releases
+from orchestration.cli_views import passage_json
 from orchestration.settings import Settings
 from orchestration.settings_serve import ServeSettings
 from orchestration.web.access import Access
@@ -104,13 +105,7 @@ class Shelf:
             return None
         document = self._documents(passage.slice).get(passage.doc_id, {})
         return {
-            "chunk_id": passage.chunk_id,
-            "doc_id": passage.doc_id,
-            "slice": passage.slice,
-            "title": passage.title,
-            "headings": list(passage.headings),
-            "text": passage.text,
-            "text_sha": passage.text_sha,
+            **passage_json(passage),
             "metadata": dict(passage.metadata),
             "date": passage.metadata.get("date") or _day(document.get("modified")),
             "version": str(document.get("content_sha") or "")[:12] or None,
