@@ -147,16 +147,18 @@ def _built(
     Returns what to report, and the failure to raise after it: then only the checks that were evaluated are reported.
     """
     os.environ.update(data.warehouse.environment)  # dagster-dbt has no other way to tell dbt
-    with contextlib.chdir(Path.cwd()):  # dagster-dbt opens its adapter in the project's folder, and dbt stays there
+    # dagster-dbt opens its adapter in the project's folder, where dbt stays, and its threads, which read the columns,
+    # go there and back in no order
+    with contextlib.chdir(Path.cwd()):
         invocation = dbt.cli(
             data.warehouse.arguments(chosen),
             context=context.op_execution_context,
             raise_on_error=False,
             target_path=data.warehouse.target(),
         )
-    events = list(invocation.stream())
-    _show_one_batch(invocation.target_path)
-    events = list(DbtEventIterator(iter(events), invocation).fetch_column_metadata())  # with the columns' lineage
+        events = list(invocation.stream())
+        _show_one_batch(invocation.target_path)
+        events = list(DbtEventIterator(iter(events), invocation).fetch_column_metadata())  # with the columns' lineage
     _let_go(invocation.adapter)
     if invocation.is_successful():
         return events, None
