@@ -51,6 +51,14 @@ def ended(pool, *paths):
     return [str(o.reason) if isinstance(o, Refusal) else "ok" for _, o in pool.parse((p, b"x") for p in paths)]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _alone():
+    """Files of tests share a process, in any order: pools that are alive there have workers too."""
+    for child in workers_of():
+        child.kill()
+        child.wait(5)
+
+
 @pytest.fixture(autouse=True)
 def _no_orphans():
     yield
