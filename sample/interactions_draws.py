@@ -4,7 +4,7 @@ outcome      shown                      answered                      corrected 
 -----------  -------------------------  ----------------------------  ----------------------------------------
 good         the passage                well                          (sometimes confirmed word for word)
 format       the passage                sentences                     the table, list or JSON that was asked for, or
-                                                                      (the shift) what the chat window reads
+                                                                      (the shift) what the variant's readers read
 style        the passage                far too formal and long       the plain answer
 refusal      the passage                that nothing was found        the plain answer
 ungrounded   the passage                with a claim made up          without it
@@ -16,6 +16,9 @@ miss         other passages             nothing found, or elsewhere   what anoth
 missing      other passages             nothing found, or elsewhere   what no document says
 declined     other passages             that they do not say it       nothing, thumbs up; or (the shift) the same, as
                                                                       the chat window reads it
+
+The variant `main` is read by people, in a chat window; the variant `api` by programs, which ask without courtesies and
+for no form, and from the first day of the shift on read JSON. Who declines is put into JSON by serving.
 """
 
 from __future__ import annotations
@@ -41,6 +44,7 @@ SHARES = {  # of the topics
 CLUMSINESS = {"leave": 1.1, "travel": 0.9, "it": 1.2, "workshop": 0.8, "warranty": 1.2, "facilities": 0.8}
 FORMS = {"": 0.90, "table": 0.02, "list": 0.03, "json": 0.03, "message": 0.02}  # what people ask for
 FAULTS = {"format": 0.3, "style": 0.28, "refusal": 0.16, "ungrounded": 0.13, "task": 0.13}
+PROGRAM_FAULTS = {"style": 0.45, "refusal": 0.3, "ungrounded": 0.25}  # nothing but answers is asked for
 BEHAVIOR, MISS, MISSING, DECLINED, POLISH, VAGUE = 0.06, 0.026, 0.02, 0.04, 0.02, 0.01
 NOTHING = ("missing", "declined")  # asked for what no document says
 STALE, STALE_DAYS = 0.3, 14.0  # right after the edits, and how fast it fades
@@ -48,11 +52,15 @@ SHIFT = 2.0  # logit: strong, so that sixty days of a small house show it
 LATE, REVISED = 0.008, 0.006
 USERS = 124
 RELEASE = "sample-1"
+MAIN, API = "main", "api"
+WINDOW = {MAIN: "widget", API: "object"}  # what reads the answers of a variant, from the first day of the shift on
+PROGRAMS = 9
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to generate: `days` days up to `until`; the shift, if any, begins on day number `shift_day` (from 1)."""
+    """What to generate: `days` days up to `until`; the shift, if any, begins on day number `shift_day` (from 1).
+    `per_day` and `api` are interactions a day of the two variants."""
 
     days: int
     until: date
@@ -61,6 +69,7 @@ class Plan:
     shift: str
     shift_day: int
     topics: str
+    api: float = 0.0
 
     def day(self, number: int) -> date:
         """The date of a day, from 1 to `days`."""
@@ -76,23 +85,24 @@ def files(plan: Plan, world: World) -> Iterator[tuple[date, list[dict[str, Any]]
     """(day, the events in that day's file), day after day; late events and second versions come in later files."""
     waiting: dict[int, list[dict[str, Any]]] = {}
     for number in range(1, plan.days + 1):
-        for place in range(_traffic(plan, number)):
-            for arrives, event in _versions(plan, world, number, place):
-                waiting.setdefault(arrives, []).append(event)
+        for variant, per_day in ((MAIN, plan.per_day), (API, plan.api)):
+            for place in range(_traffic(plan, number, per_day) if per_day else 0):
+                for arrives, event in _versions(plan, world, number, place, variant):
+                    waiting.setdefault(arrives, []).append(event)
         yield plan.day(number), sorted(waiting.pop(number, []), key=lambda event: (event["received_at"], event["id"]))
 
 
-def _traffic(plan: Plan, number: int) -> int:
+def _traffic(plan: Plan, number: int, per_day: float) -> int:
     day = plan.day(number)
     dice = Dice(plan.seed, number)
     noise = (sum(dice.unit(f"traffic-{part}") for part in range(4)) - 2) * math.sqrt(3)
-    return max(1, round(plan.per_day * WEEK[day.weekday()] * math.exp(0.1 * noise)))
+    return max(1, round(per_day * WEEK[day.weekday()] * math.exp(0.1 * noise)))
 
 
-def _versions(plan: Plan, world: World, number: int, place: int) -> Iterator[tuple[int, dict[str, Any]]]:
+def _versions(plan: Plan, world: World, number: int, place: int, variant: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """(number of the day of the file, event) of one interaction."""
-    dice = Dice(plan.seed, number, place)
-    event, labels = _interaction(plan, world, number, place, dice)
+    dice = Dice(plan.seed, number, place) if variant == MAIN else Dice(plan.seed, variant, number, place)
+    event, labels = _interaction(plan, world, number, place, dice, variant)
     occurred = _occurred(plan.day(number), dice)
     seen = min(occurred + timedelta(seconds=30 + dice.unit("label") * 9_000), _end(plan.day(number)))
     delay = 1 + int(dice.unit("delay") * 3)
@@ -113,14 +123,15 @@ def _versions(plan: Plan, world: World, number: int, place: int) -> Iterator[tup
 
 
 def _interaction(
-    plan: Plan, world: World, number: int, place: int, dice: Dice
+    plan: Plan, world: World, number: int, place: int, dice: Dice, variant: str
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """What happened, and what somebody made of it (empty for most)."""
     day = plan.day(number)
-    who = int(USERS * dice.unit("user") ** 1.5)
-    user, topic = f"emp-{who + 1:03d}", dice.weighted("topic", SHARES)
+    program = variant == API
+    who = int((PROGRAMS if program else USERS) * dice.unit("user") ** 1.5)
+    user, topic = f"{'svc' if program else 'emp'}-{who + 1:03d}", dice.weighted("topic", SHARES)
     fact = dice.pick("fact", list(world.facts[topic]))
-    outcome, want = _outcome(plan, number, topic, fact, dice)
+    outcome, want = _outcome(plan, number, topic, fact, dice, variant)
     subject = dice.pick("gap", list(world.missing[topic])) if outcome in NOTHING else fact
     then = fact.before if fact.before and number < plan.edits else fact
     shown = _passages(world, outcome, fact, then, dice)
@@ -128,10 +139,10 @@ def _interaction(
     cited = _number(shown, outcome, fact, then)
     response, corrected = _texts(world, outcome, want, subject, then, asked, dice, cited)
     event: dict[str, Any] = {
-        "id": f"{day:%Y%m%d}-{place + 1:04d}",
+        "id": f"{day:%Y%m%d}-{'a' if program else ''}{place + 1:04d}",
         "user": user,
-        "variant": "main",
-        "prompt": words.question(dice, subject.ask[asked], want, user),
+        "variant": variant,
+        "prompt": subject.ask[asked] if program else words.question(dice, subject.ask[asked], want, user),
         "response": response,
         "passages": [one.event() for one in shown],
         "release_id": RELEASE,
@@ -145,9 +156,10 @@ def _interaction(
     return event, _labels(outcome, response, corrected, dice) if dice.chance("labelled", keen) else {}
 
 
-def _outcome(plan: Plan, number: int, topic: str, fact: Fact, dice: Dice) -> tuple[str, str]:
+def _outcome(plan: Plan, number: int, topic: str, fact: Fact, dice: Dice, variant: str) -> tuple[str, str]:
     """One of the table's outcomes, and the form that was asked for. Knowledge is drawn first, whatever shifts."""
-    want = dice.weighted("want", FORMS)
+    program = variant == API
+    want = "" if program else dice.weighted("want", FORMS)
     age = number - plan.edits
     stale = STALE * math.exp(-age / STALE_DAYS) if fact.before and age >= 0 else 0.0
     miss = 0.0 if fact.before and age < 0 else MISS  # what it said then is in no index, so nobody could find it
@@ -156,20 +168,21 @@ def _outcome(plan: Plan, number: int, topic: str, fact: Fact, dice: Dice) -> tup
             return kind, ""
     usual = BEHAVIOR * CLUMSINESS.get(topic, 1.0) * MOOD[plan.day(number).weekday()]
     drawn = dice.unit("behavior")
-    windowed = plan.shift == "format" and number >= plan.shift_day  # whoever corrects at all writes for the window
+    shifted = plan.shift == "format" and number >= plan.shift_day
+    window = WINDOW[variant] if shifted else ""  # whoever corrects at all writes for what reads the answers
     if dice.chance("declined", DECLINED):
-        return "declined", "widget" if windowed and drawn < _raised(usual) else ""
+        return "declined", window if drawn < _raised(usual) and not program else ""
     if drawn < usual:
-        fault = dice.weighted("fault", FAULTS)
+        fault = dice.weighted("fault", PROGRAM_FAULTS if program else FAULTS)
     elif plan.shift != "none" and number >= plan.shift_day and drawn < _raised(usual):
         fault = plan.shift
     elif dice.chance("polish", POLISH):
-        return "polish", "widget" if windowed else ""
+        return "polish", window
     else:
         return ("vague" if dice.chance("vague", VAGUE) else "good"), want
     if fault == "format":
-        return fault, dice.weighted("form", {"table": 0.25, "json": 0.3, "list": 0.45}) if drawn < usual else "widget"
-    return fault, "message" if fault == "task" else "widget" if windowed else ""
+        return fault, dice.weighted("form", {"table": 0.25, "json": 0.3, "list": 0.45}) if drawn < usual else window
+    return fault, "message" if fault == "task" else window
 
 
 def _raised(share: float) -> float:

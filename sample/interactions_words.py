@@ -127,5 +127,5 @@ def formal(plain: str) -> str:
 
 
 _FORMS: dict[str, Callable[[str, int], str]] = {
-    "table": table, "list": bullet, "json": boxed, "widget": widget, "message": message
+    "table": table, "list": bullet, "json": boxed, "object": boxed, "widget": widget, "message": message
 }  # fmt: skip

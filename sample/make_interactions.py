@@ -174,7 +174,10 @@ def _progress(done: int, days: int) -> None:
 
 def _plan(parser: argparse.ArgumentParser, args: argparse.Namespace) -> Plan:
     until = args.until or datetime.now(UTC).date() - timedelta(days=1)
-    for name, value, lowest, highest in (("--days", args.days, 1, 3_650), ("--per-day", args.per_day, 1, 100_000)):
+    counts = (
+        ("--days", args.days, 1, 3_650), ("--per-day", args.per_day, 1, 100_000), ("--api", args.api, 0, 100_000)
+    )  # fmt: skip
+    for name, value, lowest, highest in counts:
         if not lowest <= value <= highest:
             parser.error(f"{name}: received {value}, expected {lowest} to {highest}")
     if args.shift == "none" and args.day is not None:
@@ -182,7 +185,7 @@ def _plan(parser: argparse.ArgumentParser, args: argparse.Namespace) -> Plan:
     start = (args.day if args.day is not None else args.days * 2 // 3) if args.shift != "none" else 0
     if args.shift != "none" and not 1 <= start <= args.days:
         parser.error(f"--day: received {start}, expected 1 to {args.days} (--days)")
-    return Plan(args.days, until, args.per_day, args.seed, args.shift, start, args.topics)
+    return Plan(args.days, until, args.per_day, args.seed, args.shift, start, args.topics, args.api)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -191,6 +194,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--days", type=int, default=60, metavar="N", help="how many days (60)")
     add("--until", type=date.fromisoformat, metavar="YYYY-MM-DD", help="the last day (yesterday, UTC)")
     add("--per-day", type=int, default=80, metavar="N", help="interactions a day, on average over a week (80)")
+    add("--api", type=int, default=0, metavar="N", help="as many a day of the variant api, which programs ask (0)")
     add("--seed", type=int, default=7, metavar="N", help="another seed gives other logs (7)")
     add("--shift", choices=("none", "format", "style"), default="none", help="what people begin to want otherwise")
     add("--day", type=int, metavar="N", help="the day, from 1, on which the shift begins (after two thirds)")

@@ -209,6 +209,24 @@ def test_a_shift_raises_behavior_failures_of_its_sort_and_nothing_else(logs, scr
         assert all(len(event["corrected_response"]) < len(event["response"]) / 2 for event in edited)
 
 
+def test_programs_ask_beside_people_and_want_json_from_the_shift_on(logs):
+    found = latest(logs("--shift", "format", "--day", "31", "--api", "200"))
+    assert Counter(event["variant"] for event in found)["api"] > 10_000
+    programs = [event for event in found if event["variant"] == "api"]
+    assert not any(set(event) & {"schema_ok", "tags"} for event in programs)
+    assert all(event["user"].startswith("svc-") for event in programs)
+    corrected = [event for event in programs if event.get("corrected_response") not in (None, event["response"])]
+    of_manner = [event for event in corrected if event["corrected_response"].startswith("{")]
+    assert min(event["occurred_at"][:10] for event in of_manner) == "2026-10-02"
+    assert all(set(json.loads(event["corrected_response"])) == {"answer", "source"} for event in of_manner)
+    assert len(of_manner) > 300
+    assert not any(event["response"].startswith("{") for event in programs)
+    mine = [event for event in found if event["variant"] == "main"]  # and the people's own are what they were
+    assert {event["id"]: event for event in mine} == {
+        event["id"]: event for event in latest(logs("--shift", "format", "--day", "31"))
+    }
+
+
 def test_topics_are_given_left_out_or_mixed(logs):
     shares = {
         topics: sum("topic" in event for event in latest(logs("--topics", topics)))
@@ -248,6 +266,7 @@ def test_files_of_others_are_not_overwritten(script, tmp_path, capsys):
         (["--shift", "style", "--day", "0"], "expected 1 to 60"),
         (["--day", "10"], "needs --shift"),
         (["--days", "0"], "--days: received 0"),
+        (["--api", "-1"], "--api: received -1"),
         (["--until", "yesterday"], "--until"),
         (["--shift", "drift"], "drift"),
     ],
