@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 from assets.behavior.attribution import History
 from assets.behavior.landing.folder import Landing
 from assets.behavior.landing.lines import Limits
+from assets.behavior.landing.served import Served
 from assets.behavior.pipeline import BehaviorData, Options
-from assets.knowledge.sources import open_source
+from assets.knowledge.sources import folder_of, open_source
 from assets.ports import Lake, Source
 from orchestration.assembly import open_encoder, open_the_lake
 from orchestration.engines.corpus_history import LakeHistory
 from orchestration.engines.warehouse import PostgresSettings, Warehouse
 from orchestration.engines.warehouse_logs import WarehouseLogs
 from orchestration.engines.warehouse_mapping import LogTable
+from orchestration.overview_words import place
 from orchestration.settings import Settings
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 PROJECT = Path(__file__).resolve().parent.parent / "dbt_project"
 LANDED = ("**/*.jsonl", "**/*.jsonl.gz", "**/*.ndjson", "**/*.ndjson.gz", "**/*.json", "**/*.json.gz", "**/*.parquet")
 SAMPLE = "sample/interactions"
+SERVED = "served"  # in the home
 MAX_LANDED = 2**30  # bytes of one landed file, which is read as a whole
 
 
@@ -41,7 +44,11 @@ def behavior_data(settings: Settings, history: Callable[[], History] | None = No
     return BehaviorData(
         lake=lake,
         landing=Landing(
-            lake, _folder(settings), logs=WarehouseLogs(warehouse, table) if table else None, limits=limits
+            lake,
+            _folder(settings),
+            logs=WarehouseLogs(warehouse, table) if table else None,
+            served=_served(settings),
+            limits=limits,
         ),
         warehouse=warehouse,
         history=history or documents(settings, lake),
@@ -69,6 +76,31 @@ def _folder(settings: Settings) -> Source | None:
         max_bytes=MAX_LANDED,
         storage_options=behavior.options,
     )
+
+
+def journal_folder(settings: Settings) -> tuple[Path, str]:
+    """Where the server writes its events: the landing folder. Where that is none of this machine, a folder in the home,
+    which is read as well, and the reason."""
+    landing = settings.behavior.landing
+    if landing is None and settings.warehouse.logs is None:
+        landing = SAMPLE
+    if landing is None:
+        return settings.home / SERVED, "there is no landing folder ([warehouse.logs] is read instead)"
+    folder = folder_of(landing, settings.root)
+    if folder is not None:
+        return folder.resolve(), ""
+    return settings.home / SERVED, f"{place(landing)} cannot be added to line by line"
+
+
+def _served(settings: Settings) -> Served | None:
+    """The server's journal, where it is not in the landing folder."""
+    folder, apart = journal_folder(settings)
+    if not apart:
+        return None
+    files = open_source(
+        str(folder), include=LANDED, base=settings.root, cache=settings.home / "git", max_bytes=MAX_LANDED
+    )
+    return Served(folder, files)
 
 
 def log_table(settings: Settings) -> LogTable | None:

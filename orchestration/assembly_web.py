@@ -7,12 +7,11 @@ import threading
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from fastapi import FastAPI
 
+from assets.behavior.landing import erased
 from assets.errors import TwohandsError
 from assets.knowledge import documents
 from assets.knowledge.pipeline import FastHand
@@ -24,7 +23,7 @@ from assets.serving.release import NONE
 from assets.serving.releases import Releases
 from orchestration.assembly import fast_hand
 from orchestration.assembly_answering import answering, generator
-from orchestration.assembly_behavior import SAMPLE
+from orchestration.assembly_behavior import journal_folder
 from orchestration.assembly_serving import releases
 from orchestration.cli_views import passage_json
 from orchestration.settings import Settings
@@ -34,7 +33,6 @@ from orchestration.web.app import app
 from orchestration.web.journal import Journal, Limits
 
 log = logging.getLogger("twohands.serve")
-SERVED = "served"  # in the home, where the landing folder is none of this machine
 _LONGEST_ID = 256
 _FRESH_SECONDS = 10.0  # how old the known dates and versions of documents may be
 
@@ -52,6 +50,7 @@ def web_app(settings: Settings, serve: ServeSettings, access: Access) -> FastAPI
         library=Shelf(hand, found, Reading(settings.access.field, settings.access.public)),
         access=access,
         line_bytes=settings.behavior.max_line_kilobytes * 1_024,
+        erased=lambda: erased.read(hand.lake),
     )
 
 
@@ -64,27 +63,6 @@ def _warm(settings: Settings, hand: FastHand, speaker: Speaker) -> None:
             pieces.close()
     except TwohandsError as error:  # the first question meets it again, and tells whoever asked
         log.warning("%s", error)
-
-
-def journal_folder(settings: Settings) -> tuple[Path, str]:
-    """Where events are written: the landing folder. Where that is none of this machine, a folder in the home, and the
-    sentence that says so."""
-    landing = settings.behavior.landing
-    if landing is None and settings.warehouse.logs is None:
-        landing = SAMPLE
-    if landing is None:
-        reason = "there is no landing folder ([warehouse.logs] is read instead)"
-    elif landing.startswith("file://"):
-        return Path(unquote(urlsplit(landing).path)), ""
-    elif "://" not in landing and not landing.startswith("git+"):
-        return settings.path(landing), ""
-    else:
-        reason = "an object store cannot be added to line by line"
-    folder = settings.home / SERVED
-    return folder, (
-        f"Events are kept in {folder}, and nobody reads them there: {reason}. Next: copy its files to "
-        f"{landing or 'your log table'} from time to time, or `twohands ingest {folder}/*.jsonl`."
-    )
 
 
 class Shelf:

@@ -40,7 +40,8 @@ def serve(context: Context, host: str | None, port: int | None) -> None:
     listening = _listening(chosen.host, chosen.port)  # before what takes seconds to import
     import uvicorn
 
-    from orchestration.assembly_web import journal_folder, web_app
+    from orchestration.assembly_behavior import journal_folder
+    from orchestration.assembly_web import web_app
 
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
     config = uvicorn.Config(
@@ -52,11 +53,11 @@ def serve(context: Context, host: str | None, port: int | None) -> None:
         timeout_graceful_shutdown=_GRACE_SECONDS,
         timeout_keep_alive=_IDLE_SECONDS,
     )
-    folder, note = journal_folder(settings)
+    folder, apart = journal_folder(settings)
     shown = f"[{chosen.host}]" if ":" in chosen.host else chosen.host
     click.echo(f"The ask page: http://{shown}:{chosen.port}  (API: /v1; events: {folder})", err=True)
-    if note:
-        click.echo(note, err=True)
+    if apart:
+        click.echo(f"{apart[0].upper()}{apart[1:]}: events stay in {folder}, and ingestion reads them there.", err=True)
     uvicorn.Server(config).run(sockets=[listening])
 
 

@@ -1,6 +1,7 @@
 """Somebody wants to be forgotten: interactions leave every table and every file of the lake and the warehouse.
 
     find       every version of the interactions in the landed events
+    note       their ids: whatever lands under them from now on is a tombstone, as feedback on an erased answer is
     tombstones one for each interaction, later than all of its versions: landed like any other event
     rebuild    the days that held them, from interactions to the marts, and the corpus report
     scrub      their texts leave the landed events, the frozen training candidates, the datasets, the held-out sets and
@@ -8,8 +9,7 @@
     purge      the warehouse is rewritten: deleted rows would stay in its file, unseen, until something else lies there
 
 Each step can be done again, so a kill anywhere is mended by erasing the same interactions once more. What is left are
-ids, times and counts. The files that were landed are their owners': a line that stays in one is read again when its
-file changes, and is named here.
+ids, times and counts. The files that were landed are their owners': those that still hold lines are named here.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import pyarrow.compute
 from assets.behavior.dataset import store
 from assets.behavior.evaluation import records, sets
 from assets.behavior.frozen import FOLDER
-from assets.behavior.landing import holdings
+from assets.behavior.landing import erased, holdings
 from assets.behavior.landing.holdings import Held
 from assets.behavior.landing.tick import MANUAL
 from assets.behavior.taint.looking import FOLDER as TAINT
@@ -89,6 +89,7 @@ def plan(lake: Lake, ids: Sequence[str], users: Sequence[str] = ()) -> Plan:
 
 def erase(data: BehaviorData, chosen: Plan, progress: Progress | None = None, now: datetime | None = None) -> Erased:
     """Does it; see above. Raises what a backfill raises, and NotErased when a tombstone is refused."""
+    erased.add(data.lake, chosen.ids)  # before the tombstones are dated: what landed until here is older than they are
     lines = _tombstones(chosen.held, now or datetime.now(UTC))
     if lines:
         text = "".join(json.dumps(line) + "\n" for line in lines).encode()

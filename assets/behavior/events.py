@@ -13,6 +13,7 @@ import pyarrow as pa
 from pydantic_core import to_json
 
 from assets.behavior.interactions import (
+    ALWAYS,
     PASSAGE_KEYS,
     PASSAGE_KEYS_NEEDED,
     UNLESS_DELETED,
@@ -99,10 +100,13 @@ def fixed(column: pa.ChunkedArray) -> np.ndarray:
 
 
 class Collector:
-    """Takes lines, keeps events until they are taken away by day, and keeps the reasons of what it refused."""
+    """Takes lines, keeps events until they are taken away by day, and keeps the reasons of what it refused.
 
-    def __init__(self, limits: Limits, now: float) -> None:
-        self._limits = limits
+    Of the interactions whose ids are `erased` every line is a tombstone, whatever it says.
+    """
+
+    def __init__(self, limits: Limits, now: float, erased: frozenset[str] = frozenset()) -> None:
+        self._limits, self._erased = limits, erased
         self._now_us = int(now * 1e6)
         self._tables: list[pa.Table] = []
         self.bytes = 0  # of the events held
@@ -182,6 +186,8 @@ class Collector:
         if rows:
             blake = hashlib.blake2b
             hashes = [blake(line, digest_size=16).digest() for line in lines]
+            if self._erased:
+                rows = [_tombstone(row) if row["id"] in self._erased else row for row in rows]
             table, numbers = self._complete(_table(rows, hashes), numbers)
             table = self._timed(table, numbers)
             if table.num_rows:
@@ -225,6 +231,10 @@ class Collector:
             self.refuse(lines[at], refusal)
         table = table.append_column(DAY, pa.array((occurred // _DAY_US).astype(np.int32)))
         return table.filter(pa.array(~bad)) if bad.any() else table
+
+
+def _tombstone(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in ALWAYS} | {"deleted": True}
 
 
 def _micros(table: pa.Table, name: str) -> np.ndarray:

@@ -31,6 +31,7 @@ from orchestration.web import errors
 from orchestration.web.access import HERE, Access, Client, Rates
 from orchestration.web.answers import Answering
 from orchestration.web.chat import Chat, ChatRequest
+from orchestration.web.erasures import Erasures
 from orchestration.web.errors import Refused
 from orchestration.web.events import KEEP
 from orchestration.web.guard import Guard
@@ -83,11 +84,13 @@ def app(
     library: Library,
     access: Access | None = None,
     line_bytes: int = LINE_BYTES,
+    erased: Callable[[], frozenset[str]] = frozenset,
 ) -> FastAPI:
-    """The app; it starts and closes the journal. ConfigError where strangers could ask without a token."""
+    """The app; it starts and closes the journal. `erased` lists the interactions of which nothing more is noted.
+    ConfigError where strangers could ask without a token."""
     access = access or Access(settings)
     metrics = Metrics(lambda: journal.backlog, lambda: journal.written)
-    notes = Log(journal, line_bytes)
+    notes = Log(journal, line_bytes, Erasures(erased))
     made = FastAPI(title="Twohands", lifespan=_life(journal), docs_url=None, redoc_url=None, openapi_url=None)
     errors.install(made)
     chat = Chat(answering, notes, metrics, concurrent=settings.concurrent)

@@ -11,6 +11,7 @@ from typing import Any
 
 from assets.errors import EngineBusy
 from orchestration.web import events
+from orchestration.web.erasures import Erasures
 from orchestration.web.errors import Refused
 from orchestration.web.journal import Journal
 
@@ -20,10 +21,10 @@ _LOCKS = 1_024
 
 
 class Log:
-    """Events of one app. `line_bytes` is what ingestion takes as one line."""
+    """Events of one app. `line_bytes` is what ingestion takes as one line, `erased` what was forgotten for good."""
 
-    def __init__(self, journal: Journal, line_bytes: int) -> None:
-        self.journal, self._line_bytes = journal, line_bytes
+    def __init__(self, journal: Journal, line_bytes: int, erased: Erasures) -> None:
+        self.journal, self._line_bytes, self._erased = journal, line_bytes, erased
         self._locks = [asyncio.Lock() for _ in range(_LOCKS)]
 
     def check(self) -> None:
@@ -44,7 +45,11 @@ class Log:
         await asyncio.shield(asyncio.wrap_future(written))
 
     async def revise(self, id: str, feedback: str | None, corrected_response: str | None) -> dict[str, Any]:
-        """Puts what a person said of an answer on disk, as a whole event, and returns it; Refused (404)."""
+        """Puts what a person said of an answer on disk, as a whole event, and returns it; Refused (404, 410)."""
+        if await self._erased.holds(id):
+            raise Refused(
+                410, "erased", "This question and its answer were erased: nothing more is noted of them.", param="id"
+            )
         async with self._locks[hash(id) % _LOCKS]:  # two hands on one answer lose neither's word
             line = self.journal.recent.find(id)
             event = _read(line) if line is not None else None

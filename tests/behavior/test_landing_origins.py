@@ -10,6 +10,7 @@ import pytest
 from assets.behavior import days
 from assets.behavior.landing.folder import Landing
 from assets.behavior.landing.lines import Limits
+from assets.behavior.landing.served import Served
 from assets.errors import DiskFull, EngineBusy, EngineError, SourceError
 from assets.ports import Listing, SourceFile
 from tests.behavior.landing_tools import NOW, Folder, MemoryLake, august, event, line
@@ -59,9 +60,9 @@ class Logs:
 
 
 class Both:
-    def __init__(self, folder: Folder | None, logs: Logs | None, lake=None, **limits) -> None:
+    def __init__(self, folder: Folder | None, logs: Logs | None, lake=None, served=None, **limits) -> None:
         self.folder, self.logs, self.lake = folder, logs, lake or MemoryLake()
-        self.landing = Landing(self.lake, folder, logs=logs, now=lambda: NOW, limits=Limits(**limits))
+        self.landing = Landing(self.lake, folder, logs=logs, served=served, now=lambda: NOW, limits=Limits(**limits))
 
     def ids(self) -> list[str]:
         for day in self.landing.dirty_days():
@@ -187,3 +188,27 @@ def failing(error: Exception):
         raise error
 
     return fails
+
+
+def test_journal_apart_is_read_once_it_is_there_and_its_names_are_its_own(tmp_path):
+    folder, journal = Folder({"served.jsonl": line(event("file", 2))}), Folder({"served.jsonl": line(event("own", 3))})
+    place = tmp_path / "served"
+    one = Both(folder, None, served=Served(place, journal))
+    one.landing.tick()
+    assert (one.ids(), one.landing.pending().files) == (["file"], 0)
+    place.mkdir()
+    assert one.landing.pending().files == 1
+    assert one.landing.tick().accepted == 1
+    journal.files["served.jsonl"] += line(event("more", 3))
+    assert one.landing.tick().accepted == 1
+    assert one.ids() == ["file", "more", "own"]
+
+
+def test_journal_alone_is_read_while_the_folder_is_down_and_no_journal_hides_that(tmp_path, monkeypatch):
+    one = Both(Folder({}), None, served=Served(tmp_path / "served", Folder({"a.jsonl": line(event("own", 3))})))
+    monkeypatch.setattr(one.folder, "list", failing(SourceError("no such bucket")))
+    with pytest.raises(SourceError):
+        one.landing.pending()
+    (tmp_path / "served").mkdir()
+    report = one.landing.tick()
+    assert (report.accepted, list(report.problems), one.ids()) == (1, ["the landing folder"], ["own"])

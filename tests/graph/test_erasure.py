@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+from contextlib import ExitStack
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import duckdb
@@ -13,6 +14,7 @@ import pytest
 
 from assets.behavior.dataset import store
 from assets.behavior.dataset.rows import Example
+from assets.behavior.landing import erased
 from orchestration.assembly import fast_hand
 from orchestration.assembly_behavior import behavior_data
 from orchestration.config import load
@@ -20,6 +22,7 @@ from orchestration.definitions import build
 from orchestration.engines.lake import open_lake
 from tests.test_cli import Project
 from tests.test_cli_behavior import DAY, event
+from tests.web.world import World, error
 
 SECRETS = ("Quetzalcoatl", "Nebuchadnezzar", "pier 4711", "Popocatepetl", "Tenochtitlan", "u-xylophone", "Axolotl")
 RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
@@ -155,9 +158,36 @@ def test_erased_interaction_whose_line_stays_in_its_file_does_not_come_back(tmp_
     made.project.json("backfill", "--days", str(DAY))
     rows = behavior_data(made.settings).lake.read(f"behavior/interactions/day={DAY}/data.parquet").to_pylist()
     assert [row["id"] for row in rows] == ["e1", "e2", "e3", "e5", "e7"]
-    again = made.project.json("erase", "e4")  # its text was landed again
-    assert (again["tombstones"], again["rows_scrubbed"], again["erased"]) == (0, 1, ["e4"])
-    assert {place.split(" in ")[0] for place in made.found()} == left
+    assert {place.split(" in ")[0] for place in made.found()} == left  # nor does its text, anywhere
+    again = made.project.json("erase", "e4")
+    assert (again["tombstones"], again["rows_scrubbed"], again["erased"]) == (0, 0, ["e4"])
+
+
+@pytest.mark.timeout(300)
+def test_feedback_on_an_erased_answer_brings_nothing_of_it_back(tmp_path, project):
+    made = Home(tmp_path, project)
+    data = behavior_data(made.settings)
+    thumb = {"feedback": "up", "corrected_response": "Axolotl."}
+    with ExitStack() as stack:
+        one = World(made.landing, stack, erased=lambda: erased.read(data.lake))
+        late = World(made.landing, stack)  # it never hears of erasures
+        mine, other = one.ask("say Nebuchadnezzar", user="u-xylophone").json(), one.ask("say it", user="u-1").json()
+        today = str(datetime.fromtimestamp(mine["created"], UTC).date())
+        made.project.json("backfill", "--days", today)
+        assert any("Nebuchadnezzar in warehouse" in place for place in made.found())
+        said = made.project.json("erase", "--user", "u-xylophone")
+        assert {mine["id"], "e4"} <= set(said["erased"])
+        assert made.found() == set()
+        noted = len(one.events())
+        assert error(one.client.post("/v1/feedback", json={"id": mine["id"], **thumb})) == (410, "erased")
+        assert len(one.events()) == noted
+        assert one.client.post("/v1/feedback", json={"id": other["id"], "feedback": "up"}).status_code == 200
+        assert late.client.post("/v1/feedback", json={"id": mine["id"], **thumb}).status_code == 200
+        assert "Axolotl" in repr(late.events())  # a whole event, later than the tombstone
+    made.project.json("backfill", "--days", today)
+    assert made.found() == set()
+    rows = data.lake.read(f"behavior/interactions/day={today}/data.parquet").to_pylist()
+    assert [(row["id"], row["feedback"]) for row in rows] == [(other["id"], "up")]
 
 
 def test_erasing_says_what_it_would_do_and_what_it_does_not_know(tmp_path, project):

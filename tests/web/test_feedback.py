@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from assets.errors import DiskFull
+from assets.errors import DiskFull, EngineBusy
 from orchestration.web.journal import Limits
 from tests.web.world import error
 
@@ -29,6 +29,35 @@ def test_feedback_finds_its_exchange_after_a_restart(world):
     two = world()
     assert two.client.post("/v1/feedback", json={"id": id, "feedback": "up"}).status_code == 200
     assert [event["feedback"] for event in two.events() if event["id"] == id].count("up") == 1
+
+
+def test_feedback_on_an_erased_interaction_is_gone_and_writes_nothing(world, monkeypatch):
+    monkeypatch.setattr("orchestration.web.erasures.SECONDS", 0.0)
+    gone: set[str] = set()
+    one = world(erased=lambda: frozenset(gone))
+    id, other = one.ask().json()["id"], one.ask().json()["id"]
+    up = {"id": id, "feedback": "up"}
+    assert one.client.post("/v1/feedback", json=up).status_code == 200
+    gone.add(id)  # while it runs
+    assert error(one.client.post("/v1/feedback", json=up)) == (410, "erased")
+    assert len(one.events()) == 3
+    assert one.client.post("/v1/feedback", json={**up, "id": other}).status_code == 200
+
+
+def test_erasures_that_cannot_be_read_leave_the_known_ones_in_force(world, monkeypatch):
+    monkeypatch.setattr("orchestration.web.erasures.SECONDS", 0.0)
+    answers = [EngineBusy("the lake does not answer"), frozenset({"int-gone"})]
+
+    def erased():
+        found = answers.pop() if len(answers) > 1 else answers[0]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    one = world(erased=erased)
+    for _ in range(2):
+        assert error(one.client.post("/v1/feedback", json={"id": "int-gone", "feedback": "up"})) == (410, "erased")
+    assert one.client.post("/v1/feedback", json={"id": one.ask().json()["id"], "feedback": "up"}).status_code == 200
 
 
 @pytest.mark.parametrize(

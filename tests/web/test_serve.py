@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from assets.behavior.landing import erased
 from assets.serving.answers import Asker
 from assets.serving.questions import Access as Reading
-from orchestration.assembly import fast_hand
+from orchestration.assembly import fast_hand, open_the_lake
+from orchestration.assembly_behavior import journal_folder
 from orchestration.assembly_serving import releases
-from orchestration.assembly_web import Shelf, journal_folder
+from orchestration.assembly_web import Shelf
 from orchestration.cli import cli
 from orchestration.config import load
 from tests.web.server import Client, Server
@@ -108,6 +110,17 @@ def test_answer_follows_the_documents_and_feedback_is_ingested(house, served):
     assert report["corrected"] == 1
 
 
+def test_server_hears_of_an_erasure_while_it_runs(house, served):
+    client = Client(served.port)
+    id = client.ask("When does the ferry leave?")[1]["id"]
+    erased.add(open_the_lake(load(str(house / "twohands.toml"), str(house / "home"))), [id])
+    until = time.monotonic() + 15
+    while (said := client.post("/v1/feedback", {"id": id, "feedback": "up"}))[0] == 200:  # it looks every two seconds
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    assert (said[0], said[1]["error"]["code"]) == (410, "erased")
+
+
 def test_question_that_nothing_answers_is_declined(served):
     ours = Client(served.port).ask("Who won the chess championship in 1972?")[1]["twohands"]
     assert ours["refused"]
@@ -132,15 +145,18 @@ def test_shelf_shows_a_passage_to_those_who_may_read_it(house):
     ("behavior", "expected", "says"),
     [
         ('landing = "logs"', "FOLDER/logs", ""),
+        ('landing = "~/logs"', "HOME/logs", ""),
+        ('landing = "file:/srv/logs"', "/srv/logs", ""),
         ('landing = "file:///srv/my%20logs"', "/srv/my logs", ""),
-        ('landing = "s3://bucket/logs"', "FOLDER/home/served", "s3://bucket/logs"),
+        ('landing = "s3://key:secret@bucket/logs"', "FOLDER/home/served", "s3://bucket/logs cannot be added to"),
         ("", "FOLDER/sample/interactions", ""),
     ],
 )
-def test_events_go_to_the_landing_folder_or_the_home(tmp_path, behavior, expected, says):
+def test_events_go_to_the_landing_folder_or_the_home(tmp_path, monkeypatch, behavior, expected, says):
+    monkeypatch.setenv("HOME", "/srv/people/me")
     (tmp_path / "twohands.toml").write_text(f'[sources.docs]\nurl = "docs"\n[behavior]\n{behavior}\n')
     folder, note = journal_folder(load(str(tmp_path / "twohands.toml"), str(tmp_path / "home")))
-    assert str(folder) == expected.replace("FOLDER", str(tmp_path))
+    assert str(folder) == expected.replace("FOLDER", str(tmp_path)).replace("HOME", "/srv/people/me")
     assert bool(note) == bool(says)
     assert says in note
 

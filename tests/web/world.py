@@ -24,12 +24,12 @@ TOKENS = {
 class World:
     """One app over stand-ins, its folder, and a client of it."""
 
-    def __init__(self, folder, stack, *, settings=None, limits=None, host="http://127.0.0.1:3001", variants=None):
-        self.answering, self.folder = FakeAnswering(variants), folder
+    def __init__(self, folder, stack, *, settings=None, limits=None, host="http://127.0.0.1:3001", **more):
+        self.answering, self.folder = FakeAnswering(more.pop("variants", None)), folder
         self.journal = Journal(folder, limits or Limits())
         made = ServeSettings.model_validate(settings or {})
         access = Access(made, {"STAFF": STAFF, "BOSS": BOSS})
-        app_ = app(self.answering, self.journal, made, library=FakeLibrary(), access=access)
+        app_ = app(self.answering, self.journal, made, library=FakeLibrary(), access=access, **more)
         self.client = stack.enter_context(TestClient(app_, base_url=host, raise_server_exceptions=False))
 
     def ask(self, question="When?", **more):

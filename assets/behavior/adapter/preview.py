@@ -8,37 +8,37 @@ from typing import Any
 from assets.behavior.adapter.store import Adapter
 from assets.rendering import Metadata, legend, picture, table
 
-SMOOTH = 0.9  # of the thin line's running mean
+SMOOTH = 15  # parts of a training: the running mean is over as many updates as one part has
+SHORT = 16  # signs of a hash: a longer word would widen the UI's table beyond its page
 
 
 def metadata(adapter: Adapter, *, found: bool) -> Metadata:
-    """Its identity, how it learned, and what it took."""
+    """How it learned, what it took, and what it was made of."""
     said = adapter.metrics
-    names = ("rows", "validation_rows", "pairs", "steps", "best_step", "loss", "tokens", "answer_tokens", "seconds")
-    names += ("tokens_per_second", "energy_wh", "cost")
-    shown: Metadata = {
-        "adapter": adapter.id,
-        "number": adapter.number,
-        "trained": "no: it was there already" if found else "yes",
-        "dataset": adapter.dataset,
-        "base": adapter.base,
-        "prompts": adapter.template,
-        "request": adapter.request or "-",
-        **{name: said[name] for name in names if said.get(name) is not None},
+    shown: Metadata = {"adapter": adapter.id, "trained": "no: it was there already" if found else "yes"}
+    if said.get("losses"):
+        shown["curve"] = picture("loss of an answer's token", lambda axes: draw(adapter, axes))
+        shown["losses"] = losses(adapter)
+    if said.get("validation_loss") is not None:
+        shown["validation_loss"] = round(float(said["validation_loss"]), 4)
+    names = ("loss", "rows", "validation_rows", "pairs", "steps", "best_step", "tokens", "answer_tokens", "seconds")
+    for name in (*names, "tokens_per_second", "energy_wh", "cost"):
+        if said.get(name) is not None:
+            shown[name] = round(said[name], 4)
+    return shown | {
         "currency": str(said.get("currency", "")),
         "device": str(said.get("device_kind", "")),
         "energy_from": "measured watts" if said.get("watts_measured") else f"assumed {said.get('watts', 0)} W",
         "stopped_early": str(bool(said.get("stopped_early"))),
         "resumed_at": int(said.get("resumed_at", 0)),
+        "number": adapter.number,
+        "dataset": adapter.dataset[:SHORT],
+        "base": adapter.base,
+        "prompts": adapter.template,
+        "request": ":".join(part[:SHORT] for part in adapter.request.split(":")) or "-",
         "config": table(("setting", "value"), [(k, json.dumps(v)) for k, v in sorted(adapter.recipe.items())], 40),
         "versions": table(("library", "version"), sorted(adapter.versions.items())),
     }
-    if said.get("validation_loss") is not None:
-        shown["validation_loss"] = float(said["validation_loss"])
-    if said.get("losses"):
-        shown["losses"] = losses(adapter)
-        shown["curve"] = picture("loss of an answer's token", lambda axes: draw(adapter, axes))
-    return shown
 
 
 def losses(adapter: Adapter) -> Any:
@@ -57,12 +57,10 @@ def losses(adapter: Adapter) -> Any:
 def draw(adapter: Adapter, axes: Any) -> None:
     """Every update, their running mean, and held-out rows."""
     steps, values = zip(*adapter.metrics["losses"], strict=True)
-    mean, smooth = [], values[0]
-    for value in values:
-        smooth = SMOOTH * smooth + (1 - SMOOTH) * value
-        mean.append(smooth)
+    window = -(-len(values) // SMOOTH)
+    mean = [sum(seen) / len(seen) for seen in (values[max(n - window, 0) : n] for n in range(1, len(values) + 1))]
     axes.plot(steps, values, color="0.8", linewidth=0.7, label="train")
-    axes.plot(steps, mean, color="tab:blue", linewidth=1.2, label="train, smoothed")
+    axes.plot(steps, mean, color="tab:blue", linewidth=1.2, label="train, running mean")
     held = adapter.metrics.get("validation")
     if held:
         axes.plot(*zip(*held, strict=True), color="tab:orange", marker="o", markersize=3, label="held out")

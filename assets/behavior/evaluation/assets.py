@@ -74,7 +74,7 @@ def build(variants: dg.PartitionsDefinition, policy: Policy) -> Sequence[Any]:
                 said, request = trial.candidate.sentence, trial.adapter.request
                 end(decision.ledger, variant, run, said, attempt=context.run.run_id, request=request)
             stored, lake = trial.candidate.evaluation, trials.lake
-            report, page = lake.read_text(f"{stored}.md") or "", f"{getattr(lake, 'root', 'lake')}/{stored}.html"
+            report, page = lake.read_text(f"{stored}.md") or "", f"{stored}.html in {getattr(lake, 'root', 'lake')}"
         return dg.MaterializeResult(
             data_version=dg.DataVersion(f"{trial.candidate.id}:{trial.row['action']}"),
             metadata=shown(preview.metadata(trial, report, page)),

@@ -12,11 +12,16 @@ PLOTTED = ("before", "after", "mean", "low", "high")  # of a change
 
 
 def metadata(trial: Trial, report: str, page: str) -> Metadata:
-    """Of a trial; `report` is its Markdown, `page` where its HTML file lies."""
+    """Of a trial; `report` is its Markdown, `page` where its HTML file lies. What is read comes first, what is plotted
+    last."""
     row = trial.row
-    shown: Metadata = {
-        "sentence": row["sentence"],
-        "action": row["action"],
+    shown: Metadata = {"sentence": row["sentence"], "action": row["action"]}
+    if gates := row["gates"]:
+        held = [(one["name"], one["measured"], one["required"], "yes" if one["passed"] else "no") for one in gates]
+        shown["gates"] = table(("gate", "measured", "required", "holds"), held, len(held))
+    if report:
+        shown["report"] = Markdown(report)
+    shown |= {
         "adapter": trial.adapter.id,
         "release": trial.candidate.id,
         "against": row["released"],
@@ -28,14 +33,12 @@ def metadata(trial: Trial, report: str, page: str) -> Metadata:
     }
     for name, change in {**row["changes"], **{f"earlier {name}": one for name, one in row["earlier"].items()}}.items():
         shown |= _numbers(name, change)
-    if report:
-        shown["report"] = Markdown(report)
     return shown
 
 
 def _numbers(name: str, change: Mapping[str, Any]) -> Metadata:
     key = "".join(letter if letter.isalnum() else "_" for letter in name).strip("_")
-    return {f"{key}_{part}": float(change[part]) for part in PLOTTED if change.get(part) is not None}
+    return {f"{key}_{part}": round(float(change[part]), 4) for part in PLOTTED if change.get(part) is not None}
 
 
 def refusal(trial: Trial) -> str:

@@ -18,7 +18,7 @@ from assets.behavior.evaluation.comparing import LOWER_IS_BETTER, Comparison
 from assets.behavior.evaluation.gate import Verdict
 from assets.behavior.evaluation.items import Item
 from assets.behavior.evaluation.paired import Interval
-from assets.rendering import Markdown, block, code, table
+from assets.rendering import Markdown, code, table
 
 EXAMPLES = 24  # side by side in the HTML file
 SHOWN = 6  # of them in the UI
@@ -26,6 +26,7 @@ CHARACTERS = 4_000  # of a text in the HTML file
 _SHARES = ("seconds", "words")  # metrics that are no shares
 _DECIDING = ("manner", "grounded", "refused")  # an item's own score, by its kind
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_NEW_LINE = " \N{DOWNWARDS ARROW WITH CORNER LEFTWARDS} "
 _WORD = re.compile(r"\S+|\s+")
 
 
@@ -139,13 +140,19 @@ def markdown(report: Report) -> Markdown:
         table(_GATES, gates, len(gates)),
         table(_METRICS, measured, len(measured)),
     ]
-    for example in examples(report.comparison, SHOWN):
-        head = f"**{example.item.kind}** {code(example.item.question)} ({example.why}, {example.change:+.2f})"
-        parts += [head, f"before ({code(report.released)}):", block(example.before)]
-        parts += [f"after ({code(report.candidate)}):", block(example.after)]
-        if example.item.references:
-            parts += ["wanted:", block(example.item.references[0])]
+    shown = [_side_by_side(example) for example in examples(report.comparison, SHOWN)]
+    if shown:
+        head = ("question", f"before: {code(report.released)}", f"after: {code(report.candidate)}", "wanted", "change")
+        parts.append(table(head, shown))
     return Markdown("\n\n".join(parts))
+
+
+def _side_by_side(example: Example) -> tuple[str, ...]:
+    """A row of the table: each text on one line, the ends of its lines marked."""
+    wanted = example.item.references[0] if example.item.references else ""
+    texts = (example.item.question, example.before, example.after, wanted)
+    change = f"{example.change:+.2f} ({example.item.kind}, {example.why})"
+    return (*(_NEW_LINE.join(text.splitlines()) for text in texts), change)
 
 
 # ---------------------------------------------------------------------------------------------------- HTML

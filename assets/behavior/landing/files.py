@@ -28,10 +28,12 @@ _MOST_PARTS = 16  # of one file and day, before they are made one
 
 
 class FileReader:
-    """Reads files into a lake. `now` is in unix seconds."""
+    """Reads files into a lake. `now` is in unix seconds, `erased` are the ids of which only tombstones are taken."""
 
-    def __init__(self, lake: Lake, writes: Writes, limits: Limits, now: float) -> None:
-        self._lake, self._writes, self._limits, self._now = lake, writes, limits, now
+    def __init__(
+        self, lake: Lake, writes: Writes, limits: Limits, now: float, erased: frozenset[str] = frozenset()
+    ) -> None:
+        self._lake, self._writes, self._limits, self._now, self._erased = lake, writes, limits, now, erased
 
     def read(self, before: Entry, data: bytes, *, settled: bool, wanted: str = "auto") -> Change | None:
         """What became of a file whose bytes are now `data`; None where nothing did.
@@ -50,7 +52,7 @@ class FileReader:
 
     def _reading(self, before: Entry) -> Reading:
         entry = replace(before, version=before.version + 1)
-        return Reading(self._lake, self._writes, entry, self._limits, self._now)
+        return Reading(self._lake, self._writes, entry, self._limits, self._now, self._erased)
 
     def _tail(self, before: Entry, data: bytes, whole: Any, settled: bool) -> Change | None:
         if len(data) == before.consumed:

@@ -15,6 +15,7 @@ from assets.behavior.landing.ledger import LOCK, LOCK_SECONDS, NOTHING, Ledger
 from assets.behavior.landing.lines import Limits
 from assets.behavior.landing.origins import Origins, Seen
 from assets.behavior.landing.recovery import Recovered, recover
+from assets.behavior.landing.served import Served
 from assets.behavior.landing.tick import IngestReport, Tick
 from assets.behavior.landing.writes import Writes
 from assets.errors import TwohandsError
@@ -53,7 +54,10 @@ class Counts:
 
 
 class Landing:
-    """A landing folder, logs in the warehouse, or both, and what became of them. `now` is in unix seconds."""
+    """A landing folder, logs in the warehouse, a server's journal apart from both, and what became of them.
+
+    `now` is in unix seconds.
+    """
 
     def __init__(
         self,
@@ -61,11 +65,12 @@ class Landing:
         source: Source | None,
         *,
         logs: DayLogs | None = None,
+        served: Served | None = None,
         now: Callable[[], float] = time.time,
         limits: Limits = DEFAULT,
     ) -> None:
         self._lake, self._now, self._limits = lake, now, limits
-        self._origins = Origins(source, logs)
+        self._origins = Origins(source, logs, served)
 
     def tick(self, progress: Progress | None = None, days: Sequence[date] | None = ()) -> IngestReport:
         """Reads what is new, grown or replaced. A file that changes while it is read waits for the next tick.

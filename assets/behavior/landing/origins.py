@@ -1,6 +1,6 @@
-"""Where interactions come from: the landing folder, logs that lie in the warehouse, or both.
+"""Where interactions come from: the landing folder, logs in the warehouse, the server's journal; one or more of them.
 
-They are looked at one after the other, and one that cannot be looked at keeps nobody from reading the other.
+They are looked at one after the other, and one that cannot be looked at keeps nobody from reading the others.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import date
 
+from assets.behavior.landing.served import Served
 from assets.errors import SourceBusy, TwohandsError
 from assets.ports import DayLogs, Listing, Progress, Refusal, Source, SourceFile
 
-FOLDER, LOGS = "the landing folder", "the warehouse's log table"
+FOLDER, LOGS, JOURNAL = "the landing folder", "the warehouse's log table", "the server's journal"
 
 
 @dataclass(slots=True)
@@ -28,9 +29,8 @@ class Seen:
 class Origins:
     """The origins that there are."""
 
-    def __init__(self, folder: Source | None, logs: DayLogs | None) -> None:
-        self._folder, self._logs = folder, logs
-        self._count = (folder is not None) + (logs is not None)
+    def __init__(self, folder: Source | None, logs: DayLogs | None, served: Served | None = None) -> None:
+        self._folder, self._logs, self._served = folder, logs, served
 
     def owns(self, path: str) -> bool:
         """Whether a path is a day of the warehouse's logs."""
@@ -97,19 +97,25 @@ class Origins:
     def _opened(
         self, known: Mapping[str, str], days: Sequence[date] | None
     ) -> Iterator[tuple[str, Callable[[], AbstractContextManager[Source]]]]:
-        folder, logs = self._folder, self._logs
-        if folder is not None:
-            yield FOLDER, lambda: nullcontext(folder)
+        logs = self._logs
+        for name, folder in self._folders():
+            yield name, lambda folder=folder: nullcontext(folder)
         if logs is not None:
             yield LOGS, lambda: logs.look(known, days)
 
     def _glances(self, known: Mapping[str, str]) -> Iterator[tuple[str, Callable[[], Listing | None]]]:
-        folder, logs = self._folder, self._logs
-        if folder is not None:
-            yield FOLDER, folder.list
+        logs = self._logs
+        for name, folder in self._folders():
+            yield name, folder.list
         if logs is not None:
             yield LOGS, lambda: logs.glance(known)
 
+    def _folders(self) -> Iterator[tuple[str, Source]]:
+        if self._folder is not None:
+            yield FOLDER, self._folder
+        if self._served is not None and self._served.there:
+            yield JOURNAL, self._served
+
     def _raise_if_all(self, problems: Mapping[str, TwohandsError]) -> None:
-        if problems and len(problems) == self._count:
+        if problems and len(problems) >= len([*self._folders()]) + (self._logs is not None):
             raise next(iter(problems.values()))

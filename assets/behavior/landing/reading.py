@@ -95,12 +95,20 @@ class _Held:
 class Reading:
     """One pass over one version of a file."""
 
-    def __init__(self, lake: Lake, writes: Writes, entry: Entry, limits: Limits, now: float) -> None:
+    def __init__(
+        self,
+        lake: Lake,
+        writes: Writes,
+        entry: Entry,
+        limits: Limits,
+        now: float,
+        erased: frozenset[str] = frozenset(),
+    ) -> None:
         self.entry, self.lines = entry, 0
         self._stands = bool(entry.parts) and entry.consumed > 0  # a whole version of the file
         self.parts: list[Part] = []
         self._lake, self._writes, self._limits, self._now = lake, writes, limits, now
-        self._collector = Collector(limits, now)
+        self._collector = Collector(limits, now, erased)
         self._flushes = 0
         self.damaged = False  # nothing of this version may be believed
         self.whole = True  # the file was read to its end

@@ -15,6 +15,7 @@ from datetime import date
 import numpy as np
 import pyarrow as pa
 
+from assets.behavior.landing import erased
 from assets.behavior.landing import ids as landing_ids
 from assets.behavior.landing import ledger as landing_ledger
 from assets.behavior.landing.files import FileReader
@@ -77,7 +78,7 @@ class Tick:
         self._rules = f"{READING} {limits}"
         known = self._ledger.entries if self._ledger.rules != self._rules else ()
         self._anew = {path for path in known if not path.startswith(MANUAL)}  # read under other rules
-        self._reader = FileReader(lake, writes, limits, now)
+        self._reader = FileReader(lake, writes, limits, now, erased.read(lake))
         self._pending: dict[str, Change] = {}
         self._committed = False
         self._waits: set[str] = set()

@@ -24,7 +24,7 @@ from assets.knowledge.sources.remote import RemoteSource
 from assets.knowledge.sources.selection import IGNORED, SUPPORTED, Selection
 from assets.ports import Source
 
-__all__ = ["IGNORED", "MAX_BYTES", "SUPPORTED", "Selection", "open_source", "shard_of", "split"]
+__all__ = ["IGNORED", "MAX_BYTES", "SUPPORTED", "Selection", "folder_of", "open_source", "shard_of", "split"]
 
 MAX_BYTES = 64 * 1024 * 1024
 
@@ -50,11 +50,19 @@ def open_source(
         raise SourceError("The source's url is empty", expected="a folder, git+URL@ref, or an fsspec URL")
     if url.startswith("git+"):
         return GitSource(url, base=base, cache=cache, selection=selection, max_bytes=max_bytes)
-    if re.match(r"(?:file|local):", url) and "::" not in url:
-        return FolderSource(_local(url), selection, max_bytes)
-    if re.match(r"[A-Za-z][A-Za-z0-9+.\-]+:(?://|:)", url):
+    folder = folder_of(url, base)
+    if folder is None:
         return RemoteSource(url, selection, max_bytes, storage_options or {})
-    return FolderSource(base / Path(url).expanduser(), selection, max_bytes)
+    return FolderSource(folder, selection, max_bytes)
+
+
+def folder_of(url: str, base: Path) -> Path | None:
+    """The folder of this machine that `url` names; None where it names something else. SourceError as above."""
+    if re.match(r"(?:file|local):", url) and "::" not in url:
+        return _local(url)
+    if url.startswith("git+") or re.match(r"[A-Za-z][A-Za-z0-9+.\-]+:(?://|:)", url):
+        return None
+    return base / Path(url).expanduser()
 
 
 def _local(url: str) -> Path:
