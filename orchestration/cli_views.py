@@ -142,10 +142,13 @@ def status_text(facts: Mapping[str, Any]) -> str:
         lines.append(f"golden questions: recall@5 {index['recall_at_5']:.3f}, MRR {index['mrr']:.3f}")
     for row in facts["slices"]:
         state = "up to date" if row["published"] else "not published yet"
+        when = f", last synced {_ago(row['synced'])}" if row["synced"] else ""
+        if not when and row["changed"]:
+            when = f", last changed {_ago(row['changed'])}"
         newest = f", newest document {_ago(row['newest'])}" if row["newest"] else ""
         lines.append(
             f"{row['slice']}: {row['documents']} documents, {row['passages']} passages, "
-            f"{row['rejected']} refused; {state}{newest}"
+            f"{row['rejected']} refused; {state}{when}{newest}"
         )
     return "\n".join(lines)
 

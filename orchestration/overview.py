@@ -16,7 +16,11 @@ LOW_DISK = 2 * 2**30  # bytes
 
 
 def overview(hand: FastHand) -> dict[str, Any]:
-    """What is published, how fresh each slice is, what was refused. Times are ISO 8601 in UTC."""
+    """What is published, how fresh each slice is, what was refused. Times are ISO 8601 in UTC.
+
+    Of a slice, `synced` is the last look at its source whose findings are published, `changed` when a document of it
+    last did, as far as a sync has seen, and `newest` the time of its newest document.
+    """
     published = hand.vector_index.published()
     known = history.load(hand.lake, published.version) if published else None
     slices = []
@@ -31,6 +35,8 @@ def overview(hand: FastHand) -> dict[str, Any]:
                 "rejected": sum(bool(row["reason"]) for row in rows) + len(chunks.without_passages(cut)),
                 "revision": found.facts.get("revision") or None,
                 "newest": _iso(max((row["modified"] for row in rows if row["modified"]), default=None)),
+                "synced": _iso(history.load_synced(hand.lake, name)),
+                "changed": _iso(max((row["at"] / 1e9 for row in rows if row["at"]), default=None)),
                 "published": known is not None and known.slices.get(name) == cut.facts.get("digest"),
             }
         )

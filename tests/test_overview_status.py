@@ -101,6 +101,9 @@ def test_numbers_of_the_overview_are_those_of_status(everything):
     assert shown["main_M_of_threshold"] == main["evidence"]["M_of_threshold"]
     assert shown["main_adapter_age_days"] == pytest.approx(3, abs=0.1)
     assert shown["passages"] == found["index"]["passages"] > 0
+    assert 0 <= shown["hours_since_oldest_sync"] < 1
+    long_ago = {**found, "slices": [{**found["slices"][0], "synced": "2020-01-01T00:00:00+00:00"}, *found["slices"]]}
+    assert metadata(long_ago, "")["hours_since_oldest_sync"] > 50_000
     assert all(line in shown["status"] for line in ("- `index: lancedb", "- `spend: "))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from assets.rendering import Markdown, Metadata, code
@@ -27,6 +28,8 @@ def metadata(facts: Facts, text: str) -> Metadata:
     if "error" not in index:
         shown |= {"passages": int(index["passages"]), "refused_files": sum(int(row["rejected"]) for row in slices)}
         shown["slices_not_published"] = sum(not row["published"] for row in slices)
+        if ages := [_hours(row["synced"]) for row in slices if row.get("synced")]:
+            shown["hours_since_oldest_sync"] = max(ages)
         shown |= _numbers(index, recall_at_5="recall_at_5", mrr="mrr")
     if "error" not in logs:
         shown |= {"quarantined_lines": int(logs["quarantined"]), "days_to_rebuild": len(logs["dirty_days"])}
@@ -36,6 +39,10 @@ def metadata(facts: Facts, text: str) -> Metadata:
         shown |= _numbers(row.get("evidence") or {}, M_of_threshold=f"{row['variant']}_M_of_threshold")
         shown |= _numbers(row.get("adapters") or {}, age_days=f"{row['variant']}_adapter_age_days")
     return shown
+
+
+def _hours(moment: str) -> float:
+    return round((datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds() / 3_600, 3)
 
 
 def _numbers(found: Facts, **names: str) -> Metadata:

@@ -102,5 +102,25 @@ def load_embedded(lake: Lake, slice: str, encoder: str) -> dict[str, str]:
     return row["documents"] if row.get("encoder") == encoder else {}
 
 
+def save_look(lake: Lake, slice: str, at: float) -> None:
+    """Remembers that the slice's source was listed and read then (unix seconds), whether anything had changed or not."""
+    lake.write_text(f"knowledge/{slice}/looked.json", json.dumps(at))
+
+
+def load_look(lake: Lake, slice: str) -> float | None:
+    """When the slice's source was last listed and read."""
+    return json.loads(lake.read_text(f"knowledge/{slice}/looked.json") or "null")
+
+
+def save_synced(lake: Lake, slice: str, at: float) -> None:
+    """Remembers that what a look of then (unix seconds) found is published, also where it found nothing to do."""
+    lake.write_text(f"knowledge/{slice}/synced.json", json.dumps(at))
+
+
+def load_synced(lake: Lake, slice: str) -> float | None:
+    """The last look that what is published comes from; None before the first, and before this was noted."""
+    return json.loads(lake.read_text(f"knowledge/{slice}/synced.json") or "null")
+
+
 def _name(version: str) -> str:
     return f"{FOLDER}/{version}.json"

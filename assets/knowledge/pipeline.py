@@ -128,7 +128,10 @@ class FastHand:
     def documents(self, slice: str, *, full: bool = False, progress: Progress | None = None) -> DocumentsReport:
         """Reads and parses what changed in the source."""
         with self._locked(slice):
-            return self._documents(self.lake, slice, full, progress)
+            began = time.time()
+            report = self._documents(self.lake, slice, full, progress)
+            history.save_look(self.lake, slice, began)
+            return report
 
     def chunks(self, slice: str) -> ChunksReport:
         """Cuts the documents that changed."""
@@ -155,7 +158,14 @@ class FastHand:
     def index(self, slice: str, *, full: bool = False, progress: Progress | None = None) -> IndexReport:
         """Publishes the slice's passages; IndexRefused when a blocking check fails."""
         with self._metered("index", slice) as encoder:
-            return self._publisher(encoder).publish(self._target(slice), full=full, progress=progress)
+            return self._publish(slice, encoder, full, progress)
+
+    def _publish(self, slice: str, encoder: Encoder, full: bool, progress: Progress | None) -> IndexReport:
+        looked = history.load_look(self.lake, slice)
+        report = self._publisher(encoder).publish(self._target(slice), full=full, progress=progress)
+        if looked is not None:
+            history.save_synced(self.lake, slice, looked)
+        return report
 
     def sync(self, slice: str, *, full: bool = False, progress: Progress | None = None) -> SyncReport:
         """All four stages of one slice."""
@@ -164,7 +174,7 @@ class FastHand:
         cut = self.chunks(slice)
         with self._metered("sync", slice) as encoder:
             embedded = self._embeddings(slice, encoder, progress)
-            published = self._publisher(encoder).publish(self._target(slice), full=full, progress=progress)
+            published = self._publish(slice, encoder, full, progress)
         return SyncReport(slice, found, cut, embedded, published, time.perf_counter() - began)
 
     # ------------------------------------------------------------------------------------------------ looking
