@@ -103,7 +103,7 @@ def load_embedded(lake: Lake, slice: str, encoder: str) -> dict[str, str]:
 
 
 def save_look(lake: Lake, slice: str, at: float) -> None:
-    """Remembers that the slice's source was listed and read then (unix seconds), whether anything had changed or not."""
+    """Remembers that the slice's source was listed and read then (unix seconds), whatever had changed."""
     lake.write_text(f"knowledge/{slice}/looked.json", json.dumps(at))
 
 
