@@ -20,7 +20,7 @@ demo: $(STAMP)       ## Both hands in one run, without a browser: index, edit, s
 	@$(BIN)/python sample/demo.py
 
 sample/interactions: | $(STAMP)  # 60 days of demo logs up to yesterday, made once
-	@$(BIN)/python sample/make_interactions.py
+	@$(BIN)/python sample/make_interactions.py --api 20
 
 test: export HF_HUB_OFFLINE = 1
 test: $(STAMP)       ## All tests, on every core (at most 4: WORKERS=...).
