@@ -58,7 +58,7 @@ def bullets(items: Sequence[str]) -> Markdown:
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], most: int = ROWS) -> Markdown:
     """A table of quoted texts, the first `most` of them."""
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
-    lines += ["| " + " | ".join(code(cell) for cell in row) + " |" for row in rows[:most]]
+    lines += ["| " + " | ".join(code(cell) if cell.strip() else "" for cell in row) + " |" for row in rows[:most]]
     return Markdown("\n".join([*lines, "", *_more(len(rows), most)]))
 
 

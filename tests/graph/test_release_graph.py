@@ -69,9 +69,15 @@ def test_release_follows_the_gate_once(graph, instance, found):
     first = version(instance)
     assert shown(run(graph, instance))["moves"] == 1
     assert version(instance) == first
-    assert shown(run(graph, instance, action="rollback", why="people complain"))["release"] == "base"
+    history = shown(run(graph, instance, action="rollback", why="people complain"))["history"]
+    newest, oldest = history.splitlines()[2:4]
+    assert "| `2` | `rollback to base` | " in newest
+    assert "| `people complain` |" in newest
+    assert f"| `1` | `promote {id}` | " in oldest
     assert shown(run(graph, instance))["release"] == "base"  # and it is not promoted again by itself
-    assert shown(run(graph, instance, action="promote", id=id, why="they were wrong"))["release"] == id
+    again = shown(run(graph, instance, action="promote", id=id, why="they were wrong"))
+    assert again["release"] == id
+    assert "`they were wrong (gate: released before)`" in again["history"]
 
 
 def test_refused_candidate_is_kept_shown_and_not_served(graph, instance, found):

@@ -9,6 +9,7 @@ from assets.behavior.adapter.store import Adapter
 from assets.rendering import Metadata, legend, picture, table
 
 SMOOTH = 15  # parts of a training: the running mean is over as many updates as one part has
+STEEP = 10  # times: a loss that fell further is drawn over a logarithmic scale
 SHORT = 16  # signs of a hash: a longer word would widen the UI's table beyond its page
 
 
@@ -65,6 +66,9 @@ def draw(adapter: Adapter, axes: Any) -> None:
     if held:
         axes.plot(*zip(*held, strict=True), color="tab:orange", marker="o", markersize=3, label="held out")
         axes.axvline(adapter.metrics["best_step"], color="tab:green", linewidth=0.8, linestyle=":", label="kept")
+    if min(values) > 0 and max(values) > STEEP * min(values):
+        axes.set_yscale("log")  # or what is learned last, and where training and held-out rows part, is one flat line
+        axes.yaxis.set_major_formatter("{x:g}")
     axes.set_xlabel("update", fontsize=7)
     axes.tick_params(labelsize=6)
     legend(axes)

@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 
 from assets.behavior.adapter import preview
 from assets.behavior.adapter.config import AdapterConfig, DpoConfig
@@ -270,3 +271,21 @@ def test_preview_shows_curve_losses_and_price(house):
     assert "| `1` | `2.0000` | `1.5000` | `kept` |" in str(shown["losses"])
     assert (shown["cost"], shown["energy_wh"], shown["energy_from"]) == (0.25, 25.0, "assumed 50 W")
     assert "| `rank` | `8` |" in str(shown["config"])
+    assert list(shown)[:4] == ["adapter", "trained", "curve", "losses"]  # what a person looks for comes first
+
+
+@pytest.mark.parametrize(("last", "scale"), [(1.0, "linear"), (0.1, "log")])
+def test_curve_that_falls_far_is_drawn_over_a_logarithmic_scale(house, last, scale):
+    house.dataset(["a", "b"])
+    made = house.make().adapter
+    axes = Figure().subplots()
+    preview.draw(replace(made, metrics={**made.metrics, "losses": [[1, 2.0], [2, last]]}), axes)
+    assert axes.get_yscale() == scale
+
+
+def test_hashes_are_cut_to_what_the_page_is_wide(house):
+    house.dataset(["a", "b"])
+    made = replace(house.make().adapter, request=f"request:main:verdict:main:{'0' * 64}:finetune")
+    shown = preview.metadata(made, found=True)
+    assert shown["request"] == f"request:main:verdict:main:{'0' * 16}:finetune"
+    assert max(len(str(shown[name])) for name in ("dataset", "base", "request")) < 60

@@ -101,6 +101,14 @@ def test_examples_begin_with_what_got_worse():
     assert (found[0].before, found[0].after) == ("four", "x")
 
 
+def test_answers_stand_side_by_side_with_the_ends_of_their_lines():
+    items = [Item("i", Kind.GROUNDED, "How much?", ("a",), ("four",), "g")]
+    found = compare(items, ("a", [Answer("four")]), ("b", [Answer("four\n- Say more")]), Manner())
+    whole = markdown(Report("main", "b", "a", found, judge(found.compared())))
+    assert "| question | before: `a` | after: `b` | wanted | change |" in whole
+    assert "| `How much?` | `four` | `four \u21b5 - Say more` | `four` | `+0.00 (grounded, drawn)` |" in whole
+
+
 def test_words_that_differ_are_marked():
     items = [Item("i", Kind.GROUNDED, "?", ("a",), ("four",), "g")]
     found = compare(items, ("a", [Answer("it costs four euros")]), ("b", [Answer("it costs <five> euros")]), Manner())

@@ -9,7 +9,7 @@ import pytest
 from assets.behavior.dataset.rendering import renderer
 from assets.behavior.dataset.rows import Message, example_table
 from assets.behavior.dataset.writing import Ask
-from assets.behavior.evaluation import sets
+from assets.behavior.evaluation import preview, sets
 from assets.behavior.evaluation.items import Answer, Kind
 from assets.behavior.evaluation.pipeline import LEFT_OUT
 from assets.behavior.evaluation.reading import of_rows
@@ -48,6 +48,15 @@ def test_worse_adapter_is_kept_and_not_released(world):
     assert "not shown to be better" in trial.row["sentence"]
     assert candidates.load(world.lake, "main", trial.candidate.id).promoted is False
     assert world.releases.follow("main", why="", by="test") is None
+
+
+def test_page_shows_the_gate_and_the_report_before_numbers(world):
+    shown = preview.metadata(world.tried(plain), "# the report", "report.html")
+    assert list(shown)[:4] == ["sentence", "action", "gates", "report"]
+    rows = {line.split("`")[1]: line.split("`")[-2] for line in str(shown["gates"]).splitlines() if "`" in line}
+    assert rows["clean"] == "yes"
+    assert rows["manner"] == "no"
+    assert isinstance(shown["manner_mean"], float)
 
 
 def test_next_adapter_is_compared_with_the_one_that_is_served(world):
