@@ -137,13 +137,15 @@ def markdown(report: Report) -> Markdown:
     parts = [
         f"**{report.verdict.action}** {code(report.verdict.sentence)}",
         f"{code(report.candidate)} against {code(report.released)}, variant {code(report.variant)}",
+        "**Gate**",
         table(_GATES, gates, len(gates)),
+        "**Metrics**",
         table(_METRICS, measured, len(measured)),
     ]
     shown = [_side_by_side(example) for example in examples(report.comparison, SHOWN)]
     if shown:
         head = ("question", f"before: {code(report.released)}", f"after: {code(report.candidate)}", "wanted", "change")
-        parts.append(table(head, shown))
+        parts += ["**Side by side**", table(head, shown)]
     return Markdown("\n\n".join(parts))
 
 
