@@ -217,11 +217,12 @@ def status(context: Context) -> None:
 @json_flag
 @_pass
 def doctor(context: Context) -> None:
-    """Checks configuration, sources, models, engines, disk, landed logs, warehouse, dbt project, decision, alerts."""
-    from orchestration import overview, overview_behavior
+    """Checks configuration, sources, models, engines, disk, serving, landed logs, warehouse, decision, alerts."""
+    from orchestration import overview, overview_behavior, overview_serving
     from orchestration.assembly_alerts import sinks
 
-    more = overview_behavior.checks(context.settings, lambda: context.behavior, lambda: context.decision)
+    more = overview_serving.checks(context.settings, lambda: context.hand)
+    more += overview_behavior.checks(context.settings, lambda: context.behavior, lambda: context.decision)
     more += [(f"alerts {sink.name}", sink.check) for sink in sinks(context.settings)]
     checks = overview.examine(context.settings, lambda: context.hand, more)
     context.show({"ok": all(row["ok"] for row in checks), "checks": checks}, lambda: views.doctor_text(checks))

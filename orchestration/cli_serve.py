@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
-import socket
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
-
-from assets.errors import EngineBusy
 
 if TYPE_CHECKING:
     from orchestration.cli import Context
@@ -32,12 +28,13 @@ def serve(context: Context, host: str | None, port: int | None) -> None:
 
         die_with_parent(int(keeper))
     from orchestration.web.access import Access
+    from orchestration.web.port import listening
 
     settings = context.settings
     wanted = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     chosen = settings.serve.model_copy(update=wanted)
     access = Access(chosen)
-    listening = _listening(chosen.host, chosen.port)  # before what takes seconds to import
+    bound = listening(chosen.host, chosen.port)  # before what takes seconds to import
     import uvicorn
 
     from orchestration.assembly_behavior import journal_folder
@@ -58,7 +55,7 @@ def serve(context: Context, host: str | None, port: int | None) -> None:
     click.echo(f"The ask page: http://{shown}:{chosen.port}  (API: /v1; events: {folder})", err=True)
     if apart:
         click.echo(f"{apart[0].upper()}{apart[1:]}: events stay in {folder}, and ingestion reads them there.", err=True)
-    uvicorn.Server(config).run(sockets=[listening])
+    uvicorn.Server(config).run(sockets=[bound])
 
 
 @click.command()
@@ -71,22 +68,6 @@ def dev(context: Context, port: int, host: str, serve_port: int | None) -> None:
     from orchestration.dev import serve as become
 
     become(context.settings, host, port, port + 1 if serve_port is None else serve_port)
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    """A bound socket; EngineBusy where somebody else has the port."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
-        made = socket.socket(family, kind, protocol)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.bind(address)
-    except OSError as error:
-        why = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be listened on ({error.strerror or error})"
-        raise EngineBusy(
-            f"{host}:{port} {why}", next_step="choose another one (--host, --port, or [serve] in twohands.toml)"
-        ) from error
-    made.set_inheritable(True)
-    return made
 
 
 COMMANDS: Sequence[click.Command] = (serve, dev)

@@ -88,7 +88,7 @@ def test_status_shows_adapters_and_which_are_retired(tmp_path):
     assert failing(made) == {}  # nothing is served that cannot answer
     made.configure('[behavior]\nlanding = "landing"\n[base]\nmodel = "nowhere"\n')
     assert "nowhere" in made.json("status")["variants"][0]["adapters"]["error"]
-    assert set(failing(made)) == {"adapters main"}
+    assert set(failing(made)) == {"base", "adapters main"}
 
 
 def test_status_tells_of_one_part_that_is_damaged_and_shows_the_others(tmp_path):

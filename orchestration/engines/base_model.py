@@ -43,6 +43,17 @@ def check_base(folder: Path, *, trains: bool = True) -> dict[str, str]:
     `trains`: the chat template must mark what is an answer (`{% generation %}`), which serving does not need.
     """
     readable(folder)
+    check_chats(folder, trains=trains)
+    try:
+        return hashed(folder, "base")
+    except ModelError as error:
+        if "run code" in error.problem:
+            raise RemoteCode(error.problem, expected=error.expected, next_step=error.next_step) from None
+        raise
+
+
+def check_chats(folder: Path, *, trains: bool = True) -> None:
+    """NoChatTemplate where nobody can write its chats or, where it `trains`, tell its answers."""
     template = chat_template(folder)
     if not template:
         raise NoChatTemplate(
@@ -58,12 +69,6 @@ def check_base(folder: Path, *, trains: bool = True) -> dict[str, str]:
             next_step="add the marks in a chat_template.jinja beside its tokenizer (docs/adapter.md); that makes it "
             "another base, with adapters of its own",
         )
-    try:
-        return hashed(folder, "base")
-    except ModelError as error:
-        if "run code" in error.problem:
-            raise RemoteCode(error.problem, expected=error.expected, next_step=error.next_step) from None
-        raise
 
 
 def readable(folder: Path) -> None:

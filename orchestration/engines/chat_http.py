@@ -21,6 +21,8 @@ from assets.errors import ConfigError, EngineBusy, EngineError
 
 Read = TypeVar("Read")
 _BUSY = (408, 409, 425, 429, 500, 502, 503, 504)
+_UNKNOWN = (404, 405, 501)  # to a server that does not list its models
+_MOST = 1_000_000  # bytes of such a list
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,23 @@ class Endpoint:
             except (OSError, http.client.HTTPException) as error:
                 problem = type(error).__name__
         raise self.busy(f"did not answer ({problem}, {self.attempts} attempts)")
+
+    def models(self) -> list[str] | None:
+        """The names of what it serves; None where it answers, and has no such list. Asked once; errors as of `ask`."""
+        request = urllib.request.Request(f"{self.url}/models", headers=self._headers())  # noqa: S310 - as above
+        try:
+            with _OPENER.open(request, timeout=self.seconds) as response:
+                return [str(row["id"]) for row in json.loads(response.read(_MOST))["data"]]
+        except urllib.error.HTTPError as error:
+            if error.code in _UNKNOWN:
+                return None
+            if error.code in _BUSY:
+                raise self.busy(f"did not answer (status {error.code})") from None
+            raise self._refused(error.code, "") from None
+        except (OSError, http.client.HTTPException) as error:
+            raise self.busy(f"cannot be reached ({type(error).__name__})") from None
+        except (ValueError, KeyError, TypeError):
+            return None
 
     def busy(self, what: str) -> EngineBusy:
         """It is not up, or broke off."""
