@@ -9,7 +9,8 @@ import sys
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import ROOT, Server
+from tests import ui
+from tests.ui import ROOT, Server
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -44,12 +45,8 @@ def shifted(tmp_path_factory, browser):
 
 @pytest.fixture
 def opened(browser, shifted):
-    shifted.query("mutation{setNuxSeen}")
-    context = browser.new_context(viewport={"width": 1500, "height": 1400})
-    page = context.new_page()
-    page.set_default_timeout(60_000)
-    yield page
-    context.close()
+    with ui.opened(browser, shifted, width=1500, height=1400) as page:
+        yield page
 
 
 def jobs(server: Server, name: str, status: str = "") -> list[dict]:
