@@ -22,9 +22,11 @@ def server(tmp_path_factory):
         '[sources.docs]\nurl = "docs"\n[index]\ngolden = "golden.jsonl"\n[behavior]\nlanding = "interactions"\n'
     )
     made = Server(folder)
-    made.start()
-    yield made
-    made.stop()
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
 
 
 @pytest.fixture
