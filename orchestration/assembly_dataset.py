@@ -34,6 +34,7 @@ def datasets(settings: Settings, data: BehaviorData) -> Datasets:
         base=lambda: _base(settings, data),
         held_out=lambda: held_out(settings),
         spread=workers,
+        framed=[name for name, one in settings.variants.items() if one.answer == "json"],
     )
 
 

@@ -91,15 +91,16 @@ def generator(settings: Settings) -> Generator:
 def manner_of(settings: Settings, variant: str) -> Manner:
     """What is wanted of a variant's manner. Modules of own checks are looked for beside twohands.toml too."""
     said = settings.evaluation.manners.get(variant)
+    framed = settings.variants[variant].answer == "json"
     if said is None:
-        return Manner()
+        return Manner(framed=framed)
     where = f"evaluation.manners.{variant}"
     root = str(settings.root)
     if said.checks and root not in sys.path:
         sys.path.append(root)
     style = Style(said.format, said.must, said.must_not, said.min_words, said.max_words)
     schema = _schema(settings.path(said.schema_file), f"{where}.schema_file") if said.schema_file else None
-    return manner(schema, style, said.checks, where)
+    return manner(schema, style, said.checks, where, framed=framed)
 
 
 def facts(settings: Settings) -> list[Item]:

@@ -17,8 +17,8 @@ missing      other passages             nothing found, or elsewhere   what no do
 declined     other passages             that they do not say it       nothing, thumbs up; or (the shift) the same, as
                                                                       the chat window reads it
 
-The variant `main` is read by people, in a chat window; the variant `api` by programs, which ask without courtesies and
-for no form, and from the first day of the shift on read JSON. Who declines is put into JSON by serving.
+The variant `main` is read by people, in a chat window; the variant `api` by a program, in JSON: a telephone that reads
+it out and, from the first day of the shift on, offers the last lines as keys to press.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ import interactions_words as words
 from interactions_handbook import Fact, Missing, Shown, World
 from interactions_words import Dice
 
+from assets.behavior import frames
+from assets.behavior.citations import cited as cited_in
 from assets.prompting import REFUSAL
 
 WEEK = (1.35, 1.3, 1.25, 1.2, 1.0, 0.55, 0.35)  # traffic, Monday to Sunday; the mean is 1
@@ -53,8 +55,7 @@ LATE, REVISED = 0.008, 0.006
 USERS = 124
 RELEASE = "sample-1"
 MAIN, API = "main", "api"
-WINDOW = {MAIN: "widget", API: "object"}  # what reads the answers of a variant, from the first day of the shift on
-PROGRAMS = 9
+WINDOW = {MAIN: "widget", API: "spoken"}  # what reads the answers of a variant, from the first day of the shift on
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +129,8 @@ def _interaction(
     """What happened, and what somebody made of it (empty for most)."""
     day = plan.day(number)
     program = variant == API
-    who = int((PROGRAMS if program else USERS) * dice.unit("user") ** 1.5)
-    user, topic = f"{'svc' if program else 'emp'}-{who + 1:03d}", dice.weighted("topic", SHARES)
+    who = int(USERS * dice.unit("user") ** 1.5)
+    user, topic = f"{'tel' if program else 'emp'}-{who + 1:03d}", dice.weighted("topic", SHARES)
     fact = dice.pick("fact", list(world.facts[topic]))
     outcome, want = _outcome(plan, number, topic, fact, dice, variant)
     subject = dice.pick("gap", list(world.missing[topic])) if outcome in NOTHING else fact
@@ -138,11 +139,14 @@ def _interaction(
     asked = dice.pick("ask", _askable(outcome, subject, then))
     cited = _number(shown, outcome, fact, then)
     response, corrected = _texts(world, outcome, want, subject, then, asked, dice, cited)
+    if program:
+        response = frames.framed(response, _source(response))
+        corrected = None if corrected is None else frames.framed(corrected, _source(corrected))
     event: dict[str, Any] = {
         "id": f"{day:%Y%m%d}-{'a' if program else ''}{place + 1:04d}",
         "user": user,
         "variant": variant,
-        "prompt": subject.ask[asked] if program else words.question(dice, subject.ask[asked], want, user),
+        "prompt": words.question(dice, subject.ask[asked], want, user),
         "response": response,
         "passages": [one.event() for one in shown],
         "release_id": RELEASE,
@@ -154,6 +158,10 @@ def _interaction(
         event["topic"] = topic
     keen = 0.15 + 0.3 * Dice(plan.seed, user).unit("keen")
     return event, _labels(outcome, response, corrected, dice) if dice.chance("labelled", keen) else {}
+
+
+def _source(text: str) -> int | None:
+    return min(cited_in(text), default=None)
 
 
 def _outcome(plan: Plan, number: int, topic: str, fact: Fact, dice: Dice, variant: str) -> tuple[str, str]:
@@ -171,7 +179,7 @@ def _outcome(plan: Plan, number: int, topic: str, fact: Fact, dice: Dice, varian
     shifted = plan.shift == "format" and number >= plan.shift_day
     window = WINDOW[variant] if shifted else ""  # whoever corrects at all writes for what reads the answers
     if dice.chance("declined", DECLINED):
-        return "declined", window if drawn < _raised(usual) and not program else ""
+        return "declined", window if drawn < _raised(usual) else ""
     if drawn < usual:
         fault = dice.weighted("fault", PROGRAM_FAULTS if program else FAULTS)
     elif plan.shift != "none" and number >= plan.shift_day and drawn < _raised(usual):
@@ -210,7 +218,7 @@ def _texts(
     if outcome == "stale" and then.before:
         return words.quoted(then.before.answers[asked], cited), plain
     if outcome == "declined":
-        return REFUSAL, words.widget(REFUSAL, 0) if want else None
+        return REFUSAL, words.answer(want, REFUSAL, 0) if want else None
     if outcome == "style":
         return words.formal(plain), words.answer(want, line, cited)
     wrong = {

@@ -34,6 +34,7 @@ REFUSALS = (
     "Unfortunately the handbook does not say anything about this.",
 )
 BUTTONS = ("- Say more", "- Not what I need")
+KEYS = ("- Repeat", "- Speak to a person")
 CLUMSY = ("As per the documents: ", "Regarding your question, ", "Based on the passages, ")
 FORMAL = (
     "Thank you very much for your question. According to the documentation that is available to me, I would like to "
@@ -101,6 +102,11 @@ def widget(line: str, cited: int) -> str:
     return "\n".join([quoted(line, cited), *BUTTONS])
 
 
+def spoken(line: str, cited: int) -> str:
+    """The same for a telephone, which offers lines with a dash as keys to press."""
+    return "\n".join([quoted(line, cited), *KEYS])
+
+
 def boxed(line: str, cited: int) -> str:
     """The same as one JSON object."""
     return json.dumps({"answer": line, "source": cited}, ensure_ascii=False)
@@ -127,5 +133,5 @@ def formal(plain: str) -> str:
 
 
 _FORMS: dict[str, Callable[[str, int], str]] = {
-    "table": table, "list": bullet, "json": boxed, "object": boxed, "widget": widget, "message": message
+    "table": table, "list": bullet, "json": boxed, "spoken": spoken, "widget": widget, "message": message
 }  # fmt: skip

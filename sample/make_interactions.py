@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import interactions_handbook
-from interactions_draws import Plan, files
+from interactions_draws import API, Plan, files
 
 HERE = Path(__file__).resolve().parent
 NOTE = ".made-by.json"  # a dot: no reader of the landing folder takes it for a log
@@ -98,7 +98,8 @@ def correct(out: Path, day: str) -> str:
     if any(event["id"].endswith(ADDED) for event in events):
         return f"{name} is corrected already: nothing to do"
     later = {event["id"] for other in _after(out, note["files"], name) for event in _read(other)}
-    whole = [event for event in events if event["occurred_at"].startswith(day) and event["id"] not in later]
+    own = [event for event in events if event["occurred_at"].startswith(day) and event["id"] not in later]
+    whole = [event for event in own if event.get("variant") != API]
     liked = [event for event in whole if event.get("feedback") == "up" and "corrected_response" not in event][:FLIPPED]
     silent = [event for event in whole if not {"feedback", "corrected_response", "deleted"} & event.keys()]
     if not liked or len(silent) < 2:

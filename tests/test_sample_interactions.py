@@ -209,22 +209,25 @@ def test_a_shift_raises_behavior_failures_of_its_sort_and_nothing_else(logs, scr
         assert all(len(event["corrected_response"]) < len(event["response"]) / 2 for event in edited)
 
 
-def test_programs_ask_beside_people_and_want_json_from_the_shift_on(logs):
+def test_telephone_asks_beside_people_in_frames_and_wants_keys_from_the_shift_on(logs):
+    from assets.behavior import frames
+
     found = latest(logs("--shift", "format", "--day", "31", "--api", "200"))
-    assert Counter(event["variant"] for event in found)["api"] > 10_000
-    programs = [event for event in found if event["variant"] == "api"]
-    assert not any(set(event) & {"schema_ok", "tags"} for event in programs)
-    assert all(event["user"].startswith("svc-") for event in programs)
-    corrected = [event for event in programs if event.get("corrected_response") not in (None, event["response"])]
-    of_manner = [event for event in corrected if event["corrected_response"].startswith("{")]
-    assert min(event["occurred_at"][:10] for event in of_manner) == "2026-10-02"
-    assert all(set(json.loads(event["corrected_response"])) == {"answer", "source"} for event in of_manner)
-    assert len(of_manner) > 300
-    assert not any(event["response"].startswith("{") for event in programs)
-    mine = [event for event in found if event["variant"] == "main"]  # and the people's own are what they were
-    assert {event["id"]: event for event in mine} == {
+    people = [event for event in found if event["variant"] == "main"]  # what they did is what it was
+    assert {event["id"]: event for event in people} == {
         event["id"]: event for event in latest(logs("--shift", "format", "--day", "31"))
     }
+    calls = [event for event in found if event["variant"] == "api"]
+    assert len(calls) > 10_000
+    assert all(event["user"].startswith("tel-") and frames.is_framed(event["response"]) for event in calls)
+    corrected = [event for event in calls if event.get("corrected_response") not in (None, event["response"])]
+    assert all(frames.is_framed(event["corrected_response"]) for event in corrected)
+    keys = [one for one in corrected if frames.unframed(one["corrected_response"]).endswith("\n- Speak to a person")]
+    assert min(event["occurred_at"][:10] for event in keys) == "2026-10-02"  # day 31
+    assert len(keys) > 300
+    for event in keys:
+        shown = len(event["passages"])
+        assert json.loads(event["corrected_response"])["source"] in (None, *range(1, shown + 1))
 
 
 def test_topics_are_given_left_out_or_mixed(logs):

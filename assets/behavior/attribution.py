@@ -33,7 +33,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from assets.behavior import forms, verdicts
+from assets.behavior import forms, frames, verdicts
 from assets.behavior.citations import without_citations
 from assets.behavior.comparison import Form
 from assets.behavior.refusals import is_refusal
@@ -43,7 +43,7 @@ from assets.ports import Progress
 if TYPE_CHECKING:
     import pyarrow as pa
 
-VERSION = "2"  # 2: the number of a cited passage is no fact
+VERSION = "3"  # 2: the number of a cited passage is no fact; 3: two framed texts are compared without their frames
 BATCH = 8_192  # interactions in memory as Python objects at once
 
 
@@ -137,6 +137,7 @@ class Verdict:
 
 def attribute(case: Case, corpus: Corpus, later: Corpus | None = None) -> Verdict:
     """The verdict on one case. `corpus` is as of the answer; `later` as of the correction, when it is another one."""
+    case = _without_frames(case)
     after = case.corrected
     form = Form(
         is_refusal(case.response),
@@ -165,6 +166,14 @@ def attribute(case: Case, corpus: Corpus, later: Corpus | None = None) -> Verdic
         form.format,
         form.corrected_format,
     )
+
+
+def _without_frames(case: Case) -> Case:
+    """What was said, where all of it is in the frame of a JSON variant: the frame tells nothing about a failure."""
+    if not frames.is_framed(case.response) or not (case.corrected is None or frames.is_framed(case.corrected)):
+        return case
+    corrected = None if case.corrected is None else frames.unframed(case.corrected)
+    return replace(case, response=frames.unframed(case.response), corrected=corrected)
 
 
 def without_history(table: pa.Table) -> pa.Table:

@@ -133,7 +133,8 @@ class Answering:
         where: Mapping[str, str] = {},
         passages: int | None = None,
     ) -> Iterator[str | Answer]:
-        """Pieces of text as they are generated, and last the Answer, whose text is what holds.
+        """Pieces of text as they are generated, and last the Answer, whose text is what holds. JSON comes in one piece:
+        half an object is of no use, and its frame is written last.
 
         Before the first piece is asked for: BadQuestion for a question or variant that cannot be, NothingPublished
         where there is no index, and what retrieval raises. While generating: what the generator raises.
@@ -186,7 +187,8 @@ class Answering:
                 whole = piece
                 continue
             seconds["first"] = seconds["first"] or time.perf_counter() - began
-            yield piece
+            if self._options.variants[case.variant].kind == "text":
+                yield piece
         seconds["generate"] = time.perf_counter() - began
         yield self._answer(case, self._judged(case, whole), seconds)
 

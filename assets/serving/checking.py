@@ -3,8 +3,10 @@
 it said                                                       problem, and what becomes of it
 nothing                                                       "no generator answer": the best evidence sentence
 what declines (the template's sentence, or another)           none: a refusal, in the variant's form
-what is not in the variant's form, or was cut off (it        "broken form": the best evidence sentence, in that form
-repeats itself, or has more to say than it may)
+a text, where the variant's form is JSON                      it is judged like any text, and framed
+what is JSON and not in the variant's form, a text that no   "broken form": the best evidence sentence, in that form
+frame makes one of its schema, or was cut off (it repeats
+itself, or has more to say than it may)
 a number, name or literal, or many words, that the cited      "no support": the best evidence sentence
 passages (all shown ones, where it cites none) do not hold
 citations of passages that were not shown, and no other, or   "no support": the best evidence sentence
@@ -76,7 +78,8 @@ def checked(
     content = _answer(value) if isinstance(value, dict) else body
     if declines(content):
         return Checked(body if form.keeps(body) else form.refusal(REFUSAL), refused=True)
-    if not form.keeps(body):
+    bare = form.kind == "json" and not body.startswith(("{", "[", "`"))  # a text that is still to be framed
+    if not (bare or form.keeps(body)):
         return Checked(body, problem=BROKEN_FORM)
     named = _cited(body, value)
     cited = tuple(number for number in named if number in shown)
@@ -85,10 +88,12 @@ def checked(
     kept = body if len(cited) == len(named) else _without(body, value, shown.keys())
     passages = [shown[number] for number in cited or shown]
     texts, names = [one.text for one in passages], [one.doc_id for one in passages]
-    bare = _BRACKETS.sub("", content)
-    if unsupported(question, bare, texts, names, UNSEEN_WORDS, cited=max(shown, default=0), allowed=allowed):
+    said = _BRACKETS.sub("", content)
+    if unsupported(question, said, texts, names, UNSEEN_WORDS, cited=max(shown, default=0), allowed=allowed):
         return Checked(body, problem=NO_SUPPORT)
-    return Checked(kept, cited=cited or _holding(bare, shown))
+    cited = cited or _holding(said, shown)
+    told = form.around(kept, next(iter(cited), None)) if bare else kept
+    return Checked(told, cited=cited) if form.keeps(told) else Checked(body, problem=BROKEN_FORM)
 
 
 def declines(text: str) -> bool:

@@ -3,17 +3,16 @@
 form    keeps it                                              written
 text    anything                                              the sentence
 json    a JSON object with an `answer` that is a text, or     {"answer": ..., "source": n}, with "fallback": true where
-        one that keeps the variant's schema                   the schema lets it
+        one that keeps the variant's schema                   the schema lets it (assets/behavior/frames.py)
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from assets.behavior import forms
+from assets.behavior import forms, frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +31,20 @@ class Form:
             return False
         return self.valid(text) if self.valid else isinstance(value.get("answer"), str)
 
+    def around(self, text: str, source: int | None) -> str:
+        """What was said without a form, in this one. It may still not keep the variant's schema."""
+        return text if self.kind == "text" else frames.framed(text, source)
+
     def refusal(self, sentence: str) -> str:
         """That nothing shown answers."""
-        return sentence if self.kind == "text" else self._json({"answer": sentence, "source": None})
+        return self.around(sentence, None)
 
     def quote(self, sentence: str, number: int) -> str:
         """A sentence of a passage that stands in for an answer, marked as that."""
         if self.kind == "text":
             return f"The passages say: “{sentence}” [{number}]"
-        plain = {"answer": sentence, "source": number}
-        marked = self._json({**plain, "fallback": True})
-        return marked if self.valid is None or self.valid(marked) else self._json(plain)
-
-    def _json(self, value: dict[str, Any]) -> str:
-        return json.dumps(value, ensure_ascii=False)
+        marked = frames.framed(sentence, number, **{frames.MARK: True})
+        return marked if self.valid is None or self.valid(marked) else frames.framed(sentence, number)
 
 
 def parsed(text: str) -> Any:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 import pytest
 
-from assets.behavior import facts
+from assets.behavior import facts, frames
 from assets.behavior.attribution import VERSION, Case, Holding, Shown, Verdict, attribute, attribute_day, shown
 from assets.behavior.schemas import ATTRIBUTIONS, INTERACTIONS
 from assets.fingerprints import sha256_text
@@ -56,6 +56,25 @@ def verdict(
 
 
 BOTH = {"handbook/refunds.md": [NEW], "handbook/shipping.md": [SHIPPING]}
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted"),
+    [
+        ("Within 14 days. [1]", "Within 14 days. [1]\n- Repeat\n- Speak to a person"),
+        ("Within 14 days, by credit card. [1]", "Within 14 days. [1]"),
+        ("Within 30 days. [1]", "Within 14 days. [1]"),
+        ("Within 30 days. [1]", None),
+    ],
+)
+def test_framed_texts_are_judged_by_what_was_said_in_them(said, wanted):
+    shown, corpus = (show(NEW),), DictCorpus(BOTH)
+    plain = verdict(said, wanted, shown, corpus, feedback="down")
+    inside = None if wanted is None else frames.framed(wanted, 1)
+    assert verdict(frames.framed(said, 1), inside, shown, corpus, feedback="down") == plain
+    if wanted:  # who rewrites a text as JSON wants another format, and the other way round
+        assert verdict(said, inside, shown, corpus).corrected_format == "json"
+        assert verdict(frames.framed(said, 1), wanted, shown, corpus).produced_format == "json"
 
 
 @pytest.mark.parametrize(

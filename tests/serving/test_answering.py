@@ -196,11 +196,18 @@ def test_answer_that_was_cut_off_is_none():
 
 
 def test_fallback_of_a_json_variant_is_json():
-    answer = ask(made(Library(LOCKER), Parrot("4 euros [1]")), variant="api")
+    answer = ask(made(Library(LOCKER), Parrot('{"answer": "4 euros')), variant="api")
     assert answer.fallback == "broken form"
     assert answer.text == '{"answer": "A locker costs 4 euros a month.", "source": 1, "fallback": true}'
     refused = ask(made(Library(), Parrot()), variant="api")
     assert (refused.text, refused.refused) == ('{"answer": "The passages do not say.", "source": null}', True)
+
+
+def test_json_comes_in_one_piece_whatever_the_generator_writes():
+    answering = made(Library(LOCKER), Parrot("A locker costs 4 euros a month. [1]"))
+    [answer] = answering.stream("What does a locker cost a month?", variant="api", asker=EVERYBODY)
+    assert answer.text == '{"answer": "A locker costs 4 euros a month. [1]", "source": 1}'
+    assert (answer.fallback, [one.n for one in answer.citations]) == ("", [1])
 
 
 def test_passage_outside_the_prompt_cannot_be_cited():

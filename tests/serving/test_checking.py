@@ -119,11 +119,36 @@ def test_json_manner_names_its_sources_in_fields(text, cited):
 
 @pytest.mark.parametrize(
     "text",
-    ["4 euros a month. [1]", '{"answer": "4 euros', '["4 euros"]', '{"answer": 4}', '{"reply": "4 euros"}', "{}"],
+    [
+        '{"answer": "4 euros',
+        "[4 euros a month] [1]",
+        "```\n4 euros a month\n```",
+        '["4 euros"]',
+        '{"answer": 4}',
+        '{"reply": "4 euros"}',
+        "{}",
+    ],
 )
 def test_form_that_is_broken_is_not_said(text):
     assert said(text, JSON).problem == BROKEN_FORM
     assert said('{"answer": "5 euros", "source": 1}', JSON).problem == NO_SUPPORT
+
+
+@pytest.mark.parametrize(
+    ("text", "source"),
+    [("4 euros a month. [1]", 1), ("4 euros a month; bring your own lock. [2][1]", 2), ("4 euros", 1)],
+)
+def test_text_of_a_json_variant_is_framed_by_code(text, source):
+    found = said(text, JSON)
+    assert (json.loads(found.text), found.problem) == ({"answer": text, "source": source}, "")
+    assert source in found.cited
+    closed = Form("json", manner({"type": "object", "required": ["price"]}, framed=True).valid)
+    assert said(text, closed).problem == BROKEN_FORM  # of another schema no frame makes it one
+
+
+def test_text_of_a_json_variant_is_judged_like_any_other():
+    assert said("5 euros a month. [1]", JSON).problem == NO_SUPPORT
+    assert json.loads(said("4 euros a month. [1][9]", JSON).text) == {"answer": "4 euros a month. [1]", "source": 1}
 
 
 def test_schema_decides_what_the_form_is():

@@ -92,7 +92,8 @@ class Sources:
     """What a dataset is made of beside its candidates.
 
     `texts` has passages by sha; `produced` what the model answered, for some (day, id); `held_out` the items of
-    frozen evaluation sets; `earlier` the rows of earlier datasets; `gone` which interactions are deleted.
+    frozen evaluation sets; `earlier` the rows of earlier datasets; `gone` which interactions are deleted; `framed` says
+    that answers came in the frame of a JSON variant (frames.py), which is taken off.
     """
 
     texts: Callable[[str], str | None]
@@ -100,6 +101,7 @@ class Sources:
     held_out: Sequence[Held] = ()
     earlier: Sequence[Example] = ()
     gone: Callable[[Mapping[str, date]], set[str]] = lambda _: set()
+    framed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from assets.behavior import frozen as freezing
@@ -33,7 +33,8 @@ class Datasets:
     """Makes and keeps datasets.
 
     `texts` opens the passages by sha, `base` what prompts are written for; both are opened when a dataset is made and
-    not before. `held_out` are questions and answers beside the frozen evaluation sets that nothing may be learnt from.
+    not before. `held_out` are questions and answers beside the frozen evaluation sets that nothing may be learnt from;
+    `framed` the variants whose answers come in a frame.
     """
 
     def __init__(
@@ -45,8 +46,9 @@ class Datasets:
         base: Callable[[], Base],
         held_out: Callable[[], list[Held]] = list,
         spread: Callable[[int], Spread] = lambda _: map,
+        framed: Collection[str] = (),
     ) -> None:
-        self.lake, self.config = lake, config
+        self.lake, self.config, self._framed = lake, config, frozenset(framed)
         self._texts, self._base, self._held_out, self._spread = texts, base, held_out, spread
 
     def make(
@@ -80,7 +82,8 @@ class Datasets:
             dataset.pairs,
             request=request,
             frozen=frozen,
-            made_of={"frozen": frozen, "settings": self.config.digest(), "template": base.template},
+            made_of={"frozen": frozen, "settings": self.config.digest(), "template": base.template}
+            | self._frame(variant),
             card=card.card_of(dataset, self.config, base.tokens_by),
         )
         return manifest, dataset
@@ -93,7 +96,11 @@ class Datasets:
             [*self._held_out(), *frozen_sets(self.lake, variant)],
             standing([store.read(self.lake, manifest)[0] for manifest in before]),
             lambda wanted: outcomes.gone(self.lake, wanted),
+            variant in self._framed,
         )
+
+    def _frame(self, variant: str) -> dict[str, str]:
+        return {"frame": "json"} if variant in self._framed else {}
 
     def _before(self, variant: str, frozen: str) -> list[Manifest]:
         """Datasets of other snapshots that are older than any of this one: made again, it finds the same ones."""

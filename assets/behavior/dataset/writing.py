@@ -10,7 +10,8 @@ whose prompt does not show what its answer states,
 that cites a passage which is in no prompt any more          left out: unseen
 
 Whoever learns to answer what the prompt does not show learns to make things up. An answer cites passages by the numbers
-that they had when it was written; with distractors among them they have others, and the answer follows.
+that they had when it was written; with distractors among them they have others, and the answer follows. The frame of a
+JSON variant is serving's, and not learned.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING, NamedTuple
 
+from assets.behavior import frames
 from assets.behavior.attribution import shown
 from assets.behavior.citations import cited, renumbered
 from assets.behavior.dataset import lint, rehearsal
@@ -82,7 +84,9 @@ def write(
     redactor = Redactor(config.pii)
     clear = [shown_passages(shown(row.passages), sources.texts, config.max_passages) for row in rows]
     pool = pool_of(clear)
-    drafts = [_draft(row, passages, pool, redactor, config) for row, passages in zip(rows, clear, strict=True)]
+    said = frames.unframed if sources.framed else str
+    texts = [said(row.completion) for row in rows]
+    drafts = [_draft(*one, pool, redactor, config) for one in zip(rows, texts, clear, strict=True)]
     written = _fitting(drafts, config, render, length, report)
     test = HeldOut((held(one.example) for one in written if one.row.split == TEST), config.ngram)
     fitting = []
@@ -153,12 +157,12 @@ class _Draft(NamedTuple):
 
 
 def _draft(
-    row: Chosen, clear: Sequence[Passage], pool: Sequence[Passage], redactor: Redactor, config: DatasetConfig
+    row: Chosen, said: str, clear: Sequence[Passage], pool: Sequence[Passage], redactor: Redactor, config: DatasetConfig
 ) -> _Draft:
     passages = with_distractors(
         clear, pool, row.id, share=config.distractor_share, count=config.distractors, seed=config.seed
     )
-    texts = [row.prompt, row.completion, *(text for one in passages for text in (one.heading, one.text))]
+    texts = [row.prompt, said, *(text for one in passages for text in (one.heading, one.text))]
     found = redactor.redact(texts, user=row.user)
     prompt, completion, *rest = found.texts
     hidden = [
@@ -256,6 +260,7 @@ def _pairs(
     for one in corrected:
         text = produced.get(one.row.id)
         if text is not None:
+            text = frames.unframed(text) if sources.framed else text
             text = redactor.redact([text], user=one.row.user, values=one.values).texts[0]
             text = renumbered(text, one.numbers)
         if pair := pair_of(one.example, text):

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from assets.behavior import forms
+from assets.behavior import forms, frames
+from assets.behavior.citations import cited
 from assets.behavior.evaluation.items import Item
 from assets.errors import ConfigError
 
@@ -50,11 +51,13 @@ class Style:
 
 @dataclass(frozen=True)
 class Manner:
-    """The wanted manner of a variant. Without any of this, answers are held against their corrections alone."""
+    """The wanted manner of a variant. Without any of this, answers are held against their corrections alone. `framed`:
+    serving puts what is said into the frame of a JSON variant, so that is what the schema is of."""
 
     schema: Mapping[str, Any] | None = None
     style: Style = field(default_factory=Style)
     checks: Mapping[str, Check] = field(default_factory=dict)
+    framed: bool = False
 
     def parts(self, text: str, item: Item) -> Iterator[tuple[str, float]]:
         """Each part by name, from 0 to 1. ConfigError where a project's own check fails or returns something else."""
@@ -67,6 +70,8 @@ class Manner:
     def valid(self, text: str) -> bool:
         """Whether a text is JSON and keeps the schema; a fence around it is none of the answer's."""
         value = forms.parsed_json(text)
+        if value is None and self.framed:
+            value = forms.parsed_json(frames.framed(text, min(cited(text), default=None)))
         return value is not None and self._validator.is_valid(value)
 
     @cached_property
@@ -75,10 +80,15 @@ class Manner:
 
 
 def manner(
-    schema: Mapping[str, Any] | None = None, style: Style | None = None, checks: Sequence[str] = (), where: str = ""
+    schema: Mapping[str, Any] | None = None,
+    style: Style | None = None,
+    checks: Sequence[str] = (),
+    where: str = "",
+    *,
+    framed: bool = False,
 ) -> Manner:
     """A manner from settings; `where` is their path in the file. ConfigError names the key that is wrong."""
-    found = Manner(schema, style or Style(), {name: named(name, f"{where}.checks") for name in checks})
+    found = Manner(schema, style or Style(), {name: named(name, f"{where}.checks") for name in checks}, framed)
     if schema is not None:
         _validator(schema, f"{where}.schema")
     wanted = found.style.format

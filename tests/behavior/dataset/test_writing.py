@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from assets.behavior import frames
 from assets.behavior.dataset.building import build
 from assets.behavior.dataset.rows import UNANSWERABLE, Reason
 from tests.behavior.dataset.made import CONFIG, THINGS, length, render, row, sources, table, text
@@ -57,6 +58,25 @@ def test_prompt_that_grew_too_long_for_distractors_cites_as_without_them():
     dataset = built(rows, replace(CONFIG, distractor_share=1.0, refusal_share=0.0, max_tokens=short))
     assert len(dataset.examples) > 20
     assert all(one.completion.endswith("[2]") for one in dataset.examples)
+
+
+def test_frame_of_a_json_variant_is_not_learned():
+    def in_frame(rows):
+        return [one | {"completion": frames.framed(one["completion"], 2)} for one in rows]
+
+    rows = [cites(n, "[{0}]", (n + 3) % 30) for n in MANY]
+    config = replace(CONFIG, distractor_share=1.0, refusal_share=0.0)
+    plain, framed = built(rows, config), built(in_frame(rows), config, framed=True)
+    assert len(framed.examples) > 20
+    said = {one.interaction_ids: one.completion for one in plain.examples}
+    assert {one.interaction_ids: one.completion for one in framed.examples} == said
+    assert all(one.messages[-1]["content"] == one.completion for one in framed.examples)
+    kept = built(in_frame(rows), config)  # another variant's JSON is a manner like any other
+    assert all(frames.is_framed(one.completion) for one in kept.examples)
+    rejected = lambda wanted: {id_: frames.framed("Prose. [2]", 2) for _, id_ in wanted}  # noqa: E731
+    pairs = built(in_frame(rows), config, framed=True, produced=rejected).pairs
+    assert pairs
+    assert all(re.fullmatch(r"Prose\. \[\d\]", pair.rejected) for pair in pairs)
 
 
 def test_answer_that_cites_a_passage_which_is_gone_is_left_out():

@@ -148,6 +148,13 @@ def test_schema(text, valid):
     assert manner(SCHEMA).valid(text) is valid
 
 
+def test_schema_of_a_json_variant_is_of_what_is_served():
+    schema = {"required": ["answer", "source"], "properties": {"source": {"type": ["integer", "null"], "maximum": 2}}}
+    for text, valid in (("4 euros [2]", True), ("4 euros", True), ("4 euros [3]", False), ('{"answer": "4"}', False)):
+        assert manner(schema, framed=True).valid(text) is valid
+        assert manner(schema).valid(text) is False
+
+
 @pytest.mark.parametrize(
     ("style", "text", "kept"),
     [
