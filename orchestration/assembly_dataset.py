@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from assets.behavior.dataset.building import Spread
+from assets.behavior.dataset.config import DatasetConfig
 from assets.behavior.dataset.contamination import Held
 from assets.behavior.dataset.pipeline import Base, Datasets
 from assets.behavior.dataset.rendering import renderer
@@ -35,7 +37,14 @@ def datasets(settings: Settings, data: BehaviorData) -> Datasets:
         held_out=lambda: held_out(settings),
         spread=workers,
         framed=[name for name, one in settings.variants.items() if one.answer == "json"],
+        own=own(settings),
     )
+
+
+def own(settings: Settings) -> dict[str, DatasetConfig]:
+    """The settings of variants that say something else than [dataset]."""
+    config, shares = settings.dataset.config(), {n: one.refusal_share for n, one in settings.variants.items()}
+    return {name: replace(config, refusal_share=share) for name, share in shares.items() if share is not None}
 
 
 def held_out(settings: Settings) -> list[Held]:

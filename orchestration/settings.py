@@ -229,10 +229,11 @@ class DecisionSettings(_Table):
 
 
 class VariantSettings(DecisionSettings):
-    """[variants.NAME]: keys of [decision], and the form of the variant's answers. The schema of "json" answers is that
-    of [evaluation.manners.NAME]."""
+    """[variants.NAME]: keys of [decision], the form of the variant's answers, and how many of its rows decline (as
+    [dataset] says where it does not). The schema of "json" answers is that of [evaluation.manners.NAME]."""
 
     answer: Literal["text", "json"] = "text"
+    refusal_share: Share | None = None
 
 
 class Settings(_Table):

@@ -175,6 +175,18 @@ def test_the_project_file_shows_every_key(monkeypatch):
     assert Settings.model_fields
 
 
+def test_a_variant_may_have_its_own_share_of_declining_rows(write):
+    from orchestration.assembly_dataset import own
+
+    text = (
+        '[sources.a]\nurl = "x"\n[dataset]\nrefusal_share = 0.7\n[variants.main]\n[variants.api]\nrefusal_share = 0.5\n'
+    )
+    found = own(load(write(text)))
+    assert {name: one.refusal_share for name, one in found.items()} == {"api": 0.5}
+    with pytest.raises(ConfigError, match=r"variants\.api\.refusal_share: received 2"):
+        load(write(text.replace("0.5", "2")))
+
+
 def test_dataset_settings_are_the_rules_own(write):
     pii = '[dataset.pii]\nkinds = ["email"]\npatterns = { EMPLOYEE = "emp-[0-9]+" }\n'
     config = load(write(DATASET + 'min_rows = 7\ngroup_by = "document"\n' + pii)).dataset.config()

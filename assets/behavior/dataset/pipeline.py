@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from assets.behavior import frozen as freezing
@@ -34,7 +34,7 @@ class Datasets:
 
     `texts` opens the passages by sha, `base` what prompts are written for; both are opened when a dataset is made and
     not before. `held_out` are questions and answers beside the frozen evaluation sets that nothing may be learnt from;
-    `framed` the variants whose answers come in a frame.
+    `framed` the variants whose answers come in a frame; `own` the settings of variants that have others.
     """
 
     def __init__(
@@ -47,8 +47,9 @@ class Datasets:
         held_out: Callable[[], list[Held]] = list,
         spread: Callable[[int], Spread] = lambda _: map,
         framed: Collection[str] = (),
+        own: Mapping[str, DatasetConfig] = {},
     ) -> None:
-        self.lake, self.config, self._framed = lake, config, frozenset(framed)
+        self.lake, self._config, self._own, self._framed = lake, config, dict(own), frozenset(framed)
         self._texts, self._base, self._held_out, self._spread = texts, base, held_out, spread
 
     def make(
@@ -65,11 +66,11 @@ class Datasets:
                 expected=f"a snapshot in {freezing.FOLDER}/{variant}",
                 next_step="materialize behavior/frozen_candidates again",
             )
-        base = self._base()
+        base, config = self._base(), self._own.get(variant, self._config)
         dataset = building.build(
             outcomes.joined(self.lake, candidates),
             self._sources(variant, frozen),
-            self.config,
+            config,
             base.render,
             base.length,
             spread=self._spread(candidates.num_rows),
@@ -82,9 +83,8 @@ class Datasets:
             dataset.pairs,
             request=request,
             frozen=frozen,
-            made_of={"frozen": frozen, "settings": self.config.digest(), "template": base.template}
-            | self._frame(variant),
-            card=card.card_of(dataset, self.config, base.tokens_by),
+            made_of={"frozen": frozen, "settings": config.digest(), "template": base.template} | self._frame(variant),
+            card=card.card_of(dataset, config, base.tokens_by),
         )
         return manifest, dataset
 

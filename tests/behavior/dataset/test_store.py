@@ -6,6 +6,7 @@ from dataclasses import replace
 import pyarrow as pa
 import pytest
 
+from assets.behavior import frames
 from assets.behavior.dataset import card, store
 from assets.behavior.dataset.building import NotEnough, build
 from assets.behavior.dataset.origins import origin
@@ -40,6 +41,25 @@ def frozen(lake, rows, request="r1"):
     fill(lake, rows)
     columns = pa.Table.from_pylist(rows, schema=CANDIDATES)
     return freeze(lake, columns, variant="main", request=request, first=FIRST, last=FIRST).name
+
+
+def test_variants_have_their_own_settings_and_frames(lake):
+    said = [one | {"completion": frames.framed(one["completion"], 1)} for one in ROWS]
+    datasets = Datasets(
+        lake=lake,
+        config=replace(CONFIG, refusal_share=0.0),
+        texts=lambda: sources().texts,
+        base=lambda: Base(render, length, "template-1", "words"),
+        framed=["api"],
+        own={"api": replace(CONFIG, refusal_share=1.0)},
+    )
+    name = frozen(lake, said)
+    (_, people), (manifest, programs) = datasets.make("main", name), datasets.make("api", name)
+    assert not any(one.kind == "unanswerable" for one in people.examples)
+    assert sum(one.kind == "unanswerable" for one in programs.examples) > 5
+    assert all(frames.is_framed(one.completion) for one in people.examples)
+    assert not any(frames.is_framed(one.completion) for one in programs.examples)
+    assert manifest.made_of["frame"] == "json"
 
 
 def test_dataset_is_stored_under_its_hash_in_every_form(lake, datasets):
