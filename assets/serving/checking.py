@@ -1,7 +1,7 @@
 """What a generator said, held against what it was shown. Pure.
 
 it said                                                       problem, and what becomes of it
-nothing                                                       "no generator answer": the best evidence sentence
+nothing, or no word beside citations and punctuation          "no generator answer": the best evidence sentence
 what declines (the template's sentence, or another)           none: a refusal, in the variant's form
 a text, where the variant's form is JSON                      it is judged like any text, and framed
 what is JSON and not in the variant's form, a text that no   "broken form": the best evidence sentence, in that form
@@ -39,6 +39,7 @@ ANSWERS = ("answer", "text", "response", "content")  # fields of a JSON manner t
 SOURCES = ("source", "sources", "citation", "citations", "passage", "passages")  # and those that hold numbers
 _BRACKETS = re.compile(r"[ \t]*\[\s*(\d{1,3}(?:\s*[,;]\s*\d{1,3})*)\s*\]")
 _NAMED = re.compile(r"\b[Ss]ources?\W{0,6}\[?(\d{1,3})\b")
+_WORD = re.compile(r"[^\W_]")  # a letter or a digit of any script
 
 
 class Text(NamedTuple):
@@ -76,6 +77,8 @@ def checked(
         return Checked(body, problem=BROKEN_FORM)
     value = parsed(body)
     content = _answer(value) if isinstance(value, dict) else body
+    if not _WORD.search(_BRACKETS.sub("", _NAMED.sub("", content))):
+        return Checked(body, problem=NO_ANSWER)
     if declines(content):
         return Checked(body if form.keeps(body) else form.refusal(REFUSAL), refused=True)
     bare = form.kind == "json" and not body.startswith(("{", "[", "`"))  # a text that is still to be framed

@@ -73,9 +73,28 @@ def test_answer_without_support_is_not_said(text):
     assert said(text).problem == NO_SUPPORT
 
 
-@pytest.mark.parametrize("text", ["", "  \n\t "])
+@pytest.mark.parametrize("text", ["", "  \n\t ", "...", "“”", "{}", '{"answer": ""}'])
 def test_nothing_is_no_answer(text):
-    assert said(text).problem == NO_ANSWER
+    assert [said(text, form).problem for form in (TEXT, JSON)] == [NO_ANSWER, NO_ANSWER]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[1]",
+        "[1].",
+        "[1][2]",
+        "[9]",
+        "[Source 1]",
+        "Source: [1], [2].",
+        "```\n[1]\n```",
+        '{"answer": "[1]", "source": 1}',
+        '{"answer": "…", "source": 1}',
+        '{"source": 1}',
+    ],
+)
+def test_citations_alone_are_no_answer(text):
+    assert [said(text, form).problem for form in (TEXT, JSON)] == [NO_ANSWER, NO_ANSWER]
 
 
 @pytest.mark.parametrize(
@@ -126,7 +145,6 @@ def test_json_manner_names_its_sources_in_fields(text, cited):
         '["4 euros"]',
         '{"answer": 4}',
         '{"reply": "4 euros"}',
-        "{}",
     ],
 )
 def test_form_that_is_broken_is_not_said(text):
