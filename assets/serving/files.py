@@ -44,13 +44,21 @@ def hashed(folder: Path, what: str) -> dict[str, str]:
             with path.open("rb") as file:
                 found[name] = hashlib.file_digest(file, "sha256").hexdigest()
     if not any(name.endswith(".safetensors") for name in found):
-        raise ModelError(f"The {what} in {folder} has no weights", expected="a *.safetensors file")
+        raise ModelError(
+            f"The {what} in {folder} has no weights",
+            expected="a *.safetensors file",
+            next_step="restore the folder from a backup",
+        )
     return found
 
 
 def verify(folder: Path, promised: Files, what: str) -> None:
     """ModelError, naming what differs, where a folder does not hold exactly what was promised."""
-    now = hashed(folder, what)
+    compare(folder, hashed(folder, what), promised, what)
+
+
+def compare(folder: Path, now: Files, promised: Files, what: str) -> None:
+    """The same, of a folder that was hashed before: `now` is what it holds."""
     differs = [f"{name} is missing" for name in sorted(promised.keys() - now.keys())]
     differs += [f"{name} was added" for name in sorted(now.keys() - promised.keys())]
     differs += [f"{name} is another" for name in sorted(now.keys() & promised.keys()) if now[name] != promised[name]]

@@ -84,6 +84,8 @@ class Releases:
         with self._locked(variant):
             current = self.moves.now(variant)
             if current is not None and current.id == id:
+                if current.release is not None:
+                    self.verify(current.release)  # it does not answer where its files are others
                 return current
             release, gate, forced = self._chosen(variant, id, current, force)
             self.verify(release)
@@ -130,6 +132,10 @@ class Releases:
     def verify(self, release: Release) -> None:
         """ModelError where base or adapter are not what was released."""
         files.verify(self._base(release), release.base_files, "base")
+        self.verify_adapter(release)
+
+    def verify_adapter(self, release: Release) -> None:
+        """The same of the adapter alone, which is small."""
         if release.adapter:
             files.verify(self._adapter(release), release.adapter_files, "adapter")
 

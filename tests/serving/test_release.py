@@ -56,6 +56,8 @@ def test_promoting_what_is_in_force_moves_nothing(house):
     first = house.promote("a1")
     assert house.releases.promote("main", first, why="again", by="bob").number == 1
     assert len(list(house.releases.moves.back("main"))) == 1
+    house.releases.rollback("main", why="w", by="ann")
+    assert house.releases.promote("main", "base", why="again", by="bob").action == "rollback"  # it has no files
 
 
 def test_rollback_restores_the_former_release_and_then_the_one_before(house):
@@ -200,6 +202,17 @@ def test_tampered_adapter_is_refused_and_the_last_good_release_stays(house, how)
             house.releases.promote("main", second, why="w", by="ann", force=force)
     assert house.releases.moves.now("main").id == first
     assert in_force(house) == first
+
+
+@pytest.mark.parametrize("how", TAMPERED)
+def test_promoting_what_is_in_force_is_refused_where_it_was_tampered_with(house, how):
+    first = house.promote("a1")
+    damage, said = TAMPERED[how]
+    damage(house.folder / "adapters" / "a1")
+    for force in (False, True):
+        with pytest.raises(ModelError, match=said):
+            house.releases.promote("main", first, why="w", by="ann", force=force)
+    assert len(list(house.releases.moves.back("main"))) == 1
 
 
 @pytest.mark.parametrize("how", TAMPERED)
