@@ -27,12 +27,11 @@ def _shown(context: Context, variant: str, limit: int) -> None:
     history = list(islice(found.moves.back(variant), limit))
     served = found.served(variant)
     evaluated = candidates.all_of(found.lake, variant)[:limit]
-    _, since = found.moves.since(variant)
     value = {
         "variant": variant,
         "release": history[0].id if history else "base",
         "served": served.id,
-        "since": since.isoformat() if since else None,
+        "since": history[0].since if history else None,
         "pointer": history[0].pointer if history else None,
         "problems": list(served.problems),
         "history": [move_json(move) for move in history],
@@ -127,7 +126,9 @@ def candidate_json(one: Candidate) -> dict[str, Any]:
 
 
 def _text(value: dict[str, Any]) -> str:
-    lines = [f"{value['variant']}: {value['release']} answers" + (f" since {value['since']}" if value["since"] else "")]
+    lines = [f"{value['variant']}: {value['release']} {'has been in force' if value['problems'] else 'answers'}"]
+    if value["since"]:
+        lines[0] += f" since {value['since'][:10]}"
     if value["problems"]:
         lines.append(f"served from {value['served']} meanwhile:")
         lines += [f"  {problem}" for problem in value["problems"]]

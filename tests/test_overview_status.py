@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from assets.behavior.adapter.identity import base_id
-from assets.behavior.adapter.store import Adapters
+from assets.behavior.adapter.store import MANIFEST, WEIGHTS, Adapters
 from assets.deployment.overview import metadata
 from assets.serving.release import Release
 from orchestration.assembly import open_the_lake
@@ -86,6 +87,7 @@ def test_home_with_everything_says_how_each_part_is(everything):
     tuned = main["adapters"]
     assert (tuned["release"], tuned["released"], tuned["retired"]) == (release, adapter, {})
     assert tuned["age_days"] == pytest.approx(3, abs=0.1)
+    assert (tuned["served"], tuned["problems"]) == (release, [])
     said = made.run("status")[1]
     for part in ("1 refused; up to date", "1 lines quarantined", f"main: {main['verdict']['action']} as of",
                  f"main: 1 adapters; {adapter} answers since {tuned['since'][:10]} ({release})"):  # fmt: skip
@@ -105,6 +107,42 @@ def test_numbers_of_the_overview_are_those_of_status(everything):
     long_ago = {**found, "slices": [{**found["slices"][0], "synced": "2020-01-01T00:00:00+00:00"}, *found["slices"]]}
     assert metadata(long_ago, "")["hours_since_oldest_sync"] > 50_000
     assert all(line in shown["status"] for line in ("- `index: lancedb", "- `spend: "))
+
+
+TAMPERED = {
+    "another weight": lambda folder: (folder / WEIGHTS).write_bytes(b"evil"),
+    "a file less": lambda folder: (folder / WEIGHTS).unlink(),
+    "no manifest": lambda folder: (folder / MANIFEST).unlink(),
+    "gone": lambda folder: folder.rename(folder.parent.parent / "elsewhere"),
+}
+
+
+@pytest.mark.parametrize("how", TAMPERED)
+def test_released_adapter_that_was_tampered_with_is_never_said_to_answer(everything, tmp_path, how):
+    made, adapter, release = everything
+    folder = made.folder / ".twohands" / "adapters" / adapter
+    shutil.copytree(folder, tmp_path / "whole")
+    TAMPERED[how](folder)
+    try:
+        shown, tuned = made.json("releases"), made.json("status")["variants"][0]["adapters"]
+        said = next(line for line in made.run("status")[1].splitlines() if "in force" in line)
+        doctor = json.loads(made.run("doctor", "--json")[1])
+        [check] = [row for row in doctor["checks"] if row["name"] == "adapters main"]
+        made.configure(SETTINGS + '[generator]\nengine = "openai"\nurl = "http://127.0.0.1:1/v1"\nmodel = "m"\n')
+        apart = made.json("status")["variants"][0]["adapters"]
+    finally:
+        made.configure(SETTINGS)
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(tmp_path / "whole", folder)
+    assert tuned["problems"] == shown["problems"] != []
+    assert (tuned["release"], tuned["released"], tuned["age_days"]) == (release, adapter, None)
+    assert (tuned["served"], tuned["since"]) == (shown["served"], shown["since"]) == ("base", shown["since"])
+    assert f"{adapter} has been in force since {tuned['since'][:10]} ({release})" in said
+    assert f"served from base meanwhile: {release}: The adapter" in said
+    assert (doctor["ok"], check["ok"]) == (False, False)
+    assert "served from base meanwhile" in check["detail"]
+    assert "Next: restore" in check["detail"]
+    assert (apart["served"], apart["problems"]) == (release, []), "another machine holds the models"
 
 
 def test_index_that_cannot_be_read_hides_no_other_part(tmp_path):

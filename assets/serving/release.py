@@ -84,6 +84,11 @@ class Move:
         return self.release.id if self.release else NONE
 
     @property
+    def since(self) -> str:
+        """The second (ISO 8601, UTC) from which on it is in force."""
+        return datetime.fromisoformat(self.created).isoformat(timespec="seconds")
+
+    @property
     def pointer(self) -> dict[str, str]:
         """The pointer as it is shown."""
         release = self.release or Release("", "", "")

@@ -69,11 +69,17 @@ def test_promote_shows_the_pointer_and_rollback_takes_it_back(line):
     said = line.json("promote", id, "--why", "it cites")
     assert (said["release"], said["adapter"], said["why"], said["forced"]) == (id, "a1", "it cites", False)
     shown = line.json("release", "show")
-    tomorrow = (datetime.now(UTC) + timedelta(days=1)).date()
-    assert (shown["release"], shown["served"], shown["since"]) == (id, id, str(tomorrow))
+    assert (shown["release"], shown["served"]) == (id, id)
+    assert shown["since"] == f"{shown['pointer']['created'][:19]}+00:00"  # as `status` says it
+    assert abs(datetime.now(UTC) - datetime.fromisoformat(shown["since"])) < timedelta(minutes=5)
     assert set(shown["pointer"]) == {"index", "base", "adapter", "prompt", "encoder", "created", "why"}
     text = line.run("releases").stdout
-    for part in (f"main: {id} answers since", "evidence@1", "it cites", "passed  Promote: better."):
+    for part in (
+        f"main: {id} answers since {shown['since'][:10]}\n",
+        "evidence@1",
+        "it cites",
+        "passed  Promote: better.",
+    ):
         assert part in text
     assert line.json("rollback", "--why", "people complain")["release"] == "base"
     assert [move["action"] for move in line.json("release", "history")["history"]] == ["rollback", "promote"]
@@ -88,7 +94,8 @@ def test_tampered_release_is_shown_with_what_is_served_meanwhile(line):
     found = line.json("releases")
     assert (found["release"], found["served"]) == (id, "base")
     assert "model.safetensors is another" in found["problems"][0]
-    assert "served from base meanwhile" in line.run("releases").stdout
+    said = line.run("releases").stdout
+    assert said.startswith(f"main: {id} has been in force since {found['since'][:10]}\nserved from base meanwhile:")
 
 
 @pytest.mark.parametrize(
