@@ -1,13 +1,13 @@
 """`POST /v1/chat/completions`: OpenAI's shape, with `twohands` beside the choices: what the answer rests on.
 
 The last message of the user is the question; the released prompt takes the place of system messages. An answer is
-confirmed when its event is on disk: a stream's last chunk, which names the interaction, waits for that.
+confirmed when its event is on disk: a stream's last chunk waits for that. All its chunks have the id of the
+interaction, under which nothing is noted where the stream breaks off.
 """
 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -91,10 +91,13 @@ class Chat:
             self._answering, self._turns, question, variant=request.model, asker=client.asker, where=request.where
         )
 
-    async def noted(self, request: ChatRequest, question: str, client: Client, answer: Answer) -> dict[str, Any]:
-        """Puts the exchange on disk; returns what `twohands` holds of it. Raises where that fails: no answer then."""
+    async def noted(
+        self, request: ChatRequest, question: str, client: Client, answer: Answer, id: str = ""
+    ) -> dict[str, Any]:
+        """Puts the exchange on disk, under a new id or the one that was told; returns what `twohands` holds of it.
+        Raises where that fails: no answer then."""
         at = datetime.now(UTC)
-        id = events.new_id(at)
+        id = id or events.new_id(at)
         user = request.user or client.name
         try:
             await self._log.append(events.exchange(id, at, question, answer, user=user))
@@ -135,7 +138,9 @@ class Chat:
         first: str | Answer,
     ) -> AsyncIterator[bytes]:
         """The answer as server-sent events, from its first piece on."""
-        shared = {"id": "", "object": "chat.completion.chunk", "created": int(time.time()), "model": request.model}
+        began = datetime.now(UTC)
+        shared: dict[str, Any] = {"id": events.new_id(began), "object": "chat.completion.chunk"}
+        shared |= {"created": int(began.timestamp()), "model": request.model}
         said, ended, piece = "", False, first
         try:
             yield _event({**shared, "choices": [_delta({"role": "assistant", "content": ""})]})
@@ -143,8 +148,8 @@ class Chat:
                 said += piece
                 yield _event({**shared, "choices": [_delta({"content": piece})]})
                 piece = await anext(begun)
-            told = await self.noted(request, question, client, piece)
-            shared |= {"id": told["interaction_id"], "system_fingerprint": piece.release_id}
+            told = await self.noted(request, question, client, piece, shared["id"])
+            shared["system_fingerprint"] = piece.release_id
             if rest := _rest(said, piece.text):
                 yield _event({**shared, "choices": [_delta({"content": rest})]})
             ended = True

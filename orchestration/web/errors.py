@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -83,6 +84,8 @@ def install(app: FastAPI) -> None:
 
     async def invalid(_: Request, error: Exception) -> JSONResponse:
         found = error.errors()[0] if isinstance(error, RequestValidationError) else {"loc": (), "msg": str(error)}
+        if found.get("type") == "json_invalid":
+            return response(Refused(400, "invalid_request", _no_json(found)))
         where = ".".join(str(part) for part in found["loc"] if part != "body")
         return response(Refused(400, "invalid_request", f"{where or 'body'}: {found['msg']}.", param=where or None))
 
@@ -100,3 +103,10 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(Exception, unknown)
+
+
+def _no_json(found: Mapping[str, Any]) -> str:
+    """FastAPI gives the position as a place of the body, pydantic within its words."""
+    where = [f"position {part}" for part in found["loc"] if part != "body"]
+    said = found.get("ctx", {}).get("error") or str(found["msg"]).removeprefix("Invalid JSON: ")
+    return f"The body is no JSON ({': '.join([*where, said])}). Next: send a JSON object."

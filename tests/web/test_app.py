@@ -54,6 +54,8 @@ def test_stream_ends_with_the_interaction_once_it_is_on_disk(world):
     assert last["choices"][0] == {"index": 0, "delta": {}, "finish_reason": "stop", "logprobs": None}
     assert last["twohands"]["answer"] == "The ferry leaves at seven. [1]"
     assert last["id"] == last["twohands"]["interaction_id"] == one.events()[0]["id"]
+    assert {(c["id"], c["created"]) for c in chunks} == {(last["id"], last["created"])}, "as in OpenAI's streams"
+    assert last["id"] != one.stream()[0]["id"]
 
 
 def test_stream_tells_plain_clients_when_another_answer_holds(world):
@@ -128,6 +130,17 @@ def test_bad_request_has_a_status_and_a_message(world, body, expected):
     assert error(response) == expected
     assert len(response.json()["error"]["message"]) > 10
     assert one.events() == []
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/feedback"])
+@pytest.mark.parametrize(("body", "where"), [(b'{"messages": [}', "14"), (b"{", "1"), (b'{"a": 1} {', "9")])
+def test_body_that_is_no_json_is_named_as_that(world, path, body, where):
+    told = world().client.post(path, content=body, headers={"content-type": "application/json"})
+    said = told.json()["error"]
+    assert (told.status_code, said["code"], said["param"]) == (400, "invalid_request", None)
+    assert said["message"].startswith("The body is no JSON (")
+    assert said["message"].endswith("). Next: send a JSON object.")
+    assert (f"position {where}: " if "chat" in path else "line 1 column ") in said["message"]
 
 
 @pytest.mark.parametrize(
