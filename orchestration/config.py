@@ -1,23 +1,21 @@
 """Loading twohands.toml, checked as a whole.
 
-Every error names the key's path, what was received and what is valid. Secrets are never in the file: it names the
-environment variables that hold them. Paths are relative to the file.
+Every error names the key's path, what was received and what is valid (config_errors.py). Secrets are never in the file:
+it names the environment variables that hold them. Paths are relative to the file.
 """
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
-from types import UnionType
-from typing import Any, get_args, get_origin
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from assets.errors import ConfigError
+from orchestration.config_errors import explained, keys_of
 from orchestration.settings import Settings
 
 CONFIG_NAME = "twohands.toml"
@@ -59,7 +57,7 @@ def load(path: str | None = None, home: str | None = None) -> Settings:
         if reserved in raw:
             raise ConfigError(
                 f"{reserved}: unknown key in {file.name}",
-                expected=f"one of {', '.join(_keys(Settings))}",
+                expected=f"one of {', '.join(keys_of(Settings))}",
                 next_step="set the home folder with --home or TWOHANDS_HOME" if reserved == "home" else "remove it",
             )
     folder = Path(home or os.environ.get("TWOHANDS_HOME") or file.parent / ".twohands").expanduser()
@@ -69,7 +67,7 @@ def load(path: str | None = None, home: str | None = None) -> Settings:
             {**values, "root": file.parent.resolve(), "home": folder.resolve(), "file": file.resolve()}
         )
     except ValidationError as error:
-        raise ConfigError("\n".join(_explained(error, file.name, raw))) from None
+        raise ConfigError("\n".join(explained(error, file.name, raw))) from None
     _check_paths(settings)
     return settings
 
@@ -133,63 +131,3 @@ def _expanded(value: Any, path: tuple[str, ...]) -> Any:
         return os.environ[name]
 
     return _VARIABLE.sub(replaced, value)
-
-
-def _explained(error: ValidationError, name: str, raw: Any) -> Iterator[str]:
-    """One line for each wrong key: its path, what was received, what is valid.
-
-    What was received is shown as the file says it: `${NAME}` and never the variable's value, which may be a secret.
-    """
-    for problem in error.errors():
-        if _inherited(raw, problem["loc"]):
-            continue
-        location = [str(part) for part in problem["loc"] if part != "[key]"]
-        path = ".".join(location) or name
-        received = _at(raw, problem["loc"])
-        if problem["type"] == "extra_forbidden":
-            valid = _keys_at(location[:-1])
-            close = difflib.get_close_matches(location[-1], valid, n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
-            yield f"{path}: unknown key in {name}. Valid keys are: {', '.join(sorted(valid))}.{hint}"
-        elif problem["type"] == "missing":
-            yield f"{path}: missing in {name}. It has no default and must be given."
-        elif not location:
-            yield f"{name}: {problem['msg'].removeprefix('Value error, ')}."
-        else:
-            yield f"{path}: received {received!r:.120}. {problem['msg'].removeprefix('Value error, ')}."
-
-
-def _inherited(raw: Any, location: tuple[int | str, ...]) -> bool:
-    """Whether a variant's key is [decision]'s, where it is reported already."""
-    if len(location) < 3 or location[0] != "variants" or location[2] not in raw.get("decision", {}):
-        return False
-    return location[2] not in raw.get("variants", {}).get(location[1], {})
-
-
-def _at(raw: Any, location: tuple[int | str, ...]) -> Any:
-    """What the file itself holds at a path, or as far along it as the file goes."""
-    for part in location:
-        if not isinstance(raw, dict) or part not in raw:
-            break
-        raw = raw[part]
-    return "a table" if isinstance(raw, dict) else raw
-
-
-def _keys(model: type[BaseModel]) -> list[str]:
-    return [name for name in model.model_fields if name not in ("root", "home", "file")]
-
-
-def _keys_at(location: list[str]) -> list[str]:
-    """Valid keys of the table at a path; names of sources and variants stand for themselves."""
-    model: Any = Settings
-    for part in location:
-        if isinstance(model, type) and issubclass(model, BaseModel) and part in model.model_fields:
-            model = model.model_fields[part].annotation
-            tables = [arg for arg in get_args(model) if isinstance(arg, type) and issubclass(arg, BaseModel)]
-            if tables and get_origin(model) is UnionType:  # Table | None
-                model = tables[0]
-            elif tables:  # Mapping[Name, Table]: the next part is a name
-                model = (tables[0],)
-        elif isinstance(model, tuple):
-            model = model[0]
-    return _keys(model) if isinstance(model, type) and issubclass(model, BaseModel) else []

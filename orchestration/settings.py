@@ -18,6 +18,7 @@ from orchestration.settings_answering import AccessSettings, AnsweringSettings, 
 from orchestration.settings_dataset import DatasetSettings
 from orchestration.settings_evaluation import EvaluationSettings
 from orchestration.settings_serve import ServeSettings
+from orchestration.settings_types import OptionalVariable
 
 MAX_SLICES = 10_000  # partitions that the Dagster UI shows with comfort; its own limit is 100,000 an asset
 
@@ -101,7 +102,7 @@ class IndexSettings(_Table):
     url: str | None = None
     grpc_host: str | None = None
     grpc_port: Annotated[int, Field(ge=1, le=65_535)] = 50_051
-    api_key_env: str | None = None
+    api_key_env: OptionalVariable | None = None
     collection: Annotated[str, Field(pattern=r"^[A-Z][A-Za-z0-9_]{0,62}$")] = "Twohands"
     replication: Annotated[int, Field(ge=1, le=32)] = 1
     consistency: Literal["ONE", "QUORUM", "ALL"] = "QUORUM"
@@ -195,7 +196,7 @@ class WarehouseSettings(_Table):
     user: str = "twohands"
     database: str = "twohands"
     schema_name: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,62}$")] = "twohands"
-    password_env: str = "TWOHANDS_PG_PASSWORD"  # noqa: S105 - the name of a variable, not a password
+    password_env: OptionalVariable = "TWOHANDS_PG_PASSWORD"  # noqa: S105 - the name of a variable, not a password
     logs: LogsSettings | None = None
 
 

@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+from orchestration.settings_types import OptionalVariable
+
 Address = Annotated[str, Field(pattern=r"^[^@\s<>,;]+@[^@\s<>,;]+$", max_length=254)]
 
 
@@ -20,9 +21,13 @@ def _tuple(value: Any) -> Any:
 
 
 def _web(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
-        raise ValueError("Expected http(s)://host/..., without a name or password in it")
+    try:
+        parts = urlsplit(value if value.isascii() and value.isprintable() and " " not in value else "")
+        right = parts.scheme in ("http", "https") and parts.hostname and not parts.username and parts.port != 0
+    except ValueError:
+        right = False
+    if not right:
+        raise ValueError("Expected http(s)://host/... in ASCII, without spaces, and without a name or password in it")
     return value
 
 
@@ -31,8 +36,8 @@ class WebhookSettings(_Table):
     those of chat services are; `token_env` that of a bearer token."""
 
     url: str = ""
-    url_env: Variable | Literal[""] = ""
-    token_env: Variable | Literal[""] = ""
+    url_env: OptionalVariable = ""
+    token_env: OptionalVariable = ""
     seconds: Annotated[float, Field(gt=0, le=60)] = 10
     attempts: Annotated[int, Field(ge=1, le=10)] = 3
 
@@ -57,7 +62,7 @@ class MailSettings(_Table):
     sender: Address
     to: Annotated[tuple[Address, ...], Field(min_length=1, max_length=50)]
     user: str = ""
-    password_env: Variable | Literal[""] = ""
+    password_env: OptionalVariable = ""
     seconds: Annotated[float, Field(gt=0, le=60)] = 20
     attempts: Annotated[int, Field(ge=1, le=10)] = 2
 

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from orchestration.settings_types import OptionalVariable
+
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 ADAPTER = "{adapter}"
 
@@ -39,7 +41,7 @@ class GeneratorSettings(_Table):
     url: str | None = None
     model: str | None = None
     models: Mapping[Name, Annotated[str, Field(min_length=1)]] = Field(default_factory=dict)
-    api_key_env: str = ""
+    api_key_env: OptionalVariable = ""
     seconds: Annotated[float, Field(gt=0, le=3_600)] = 60
     attempts: Annotated[int, Field(ge=1, le=20)] = 3
 

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from orchestration.settings_types import OptionalVariable
+
 Share = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 Format = Literal["", "json", "xml", "sql", "code", "table", "list", "fields", "prose"]
@@ -54,7 +56,7 @@ class JudgeSettings(_Table):
     model: Annotated[str, Field(min_length=1)]
     anchors: Annotated[str, Field(min_length=1)]
     guideline: Annotated[str, Field(min_length=1)]
-    key_env: str = ""
+    key_env: OptionalVariable = ""
     agreement: Share = 0.9
     seconds: Annotated[float, Field(gt=0)] = 60
 

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from orchestration.settings_types import Variable
+
 EVERYTHING = "*"
 
 
@@ -23,7 +25,7 @@ class TokenSettings(_Table):
     Without groups only public documents are read; the group "*" reads every document.
     """
 
-    token_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+    token_env: Variable
     groups: tuple[str, ...] = ()
     name: Annotated[str | None, Field(min_length=1, max_length=128)] = None
 
