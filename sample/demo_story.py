@@ -229,7 +229,8 @@ def withdraw(world: World, day: str) -> int:
     file = world.folder / "sample" / "interactions" / f"{day}.jsonl"
     events: list[dict[str, Any]] = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     corrected = [one for one in events if one.get("corrected_response") not in (None, one.get("response"))]
-    mine = [one for one in corrected if str(one["corrected_response"]).endswith(WIDGET)]
+    own = [one for one in corrected if one["occurred_at"].startswith(day)]  # late events of other days stay as they are
+    mine = [one for one in own if str(one["corrected_response"]).endswith(WIDGET)]
     for one in mine:
         del one["corrected_response"]
         one["feedback"] = "up"
