@@ -12,10 +12,12 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 HERE = Path(__file__).resolve().parent
+UNTIL = date(2026, 11, 27)  # the same logs and the same days of evidence whenever it is run
 if TYPE_CHECKING:
     from demo_story import Story
 
@@ -39,7 +41,9 @@ def main(argv: list[str] | None = None) -> int:
 
     try:
         say(f"Twohands, its story on the sample. All of it is in {args.folder}; what runs print is in runs.log there.")
-        settings = demo_world.make(args.folder, args.config, args.per_day, args.day, args.days)
+        settings = demo_world.make(
+            args.folder, args.config, args.per_day, args.day, args.days, str(args.until), still=True
+        )
         story = Story(demo_world.World(args.folder, settings), say, args.days, args.day)
         story.tell()
         _end(story, args.folder, time.monotonic() - began)
@@ -81,6 +85,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--days", type=int, default=60, metavar="N", help="days of logs (60)")
     add("--day", type=int, default=40, metavar="N", help="the day, from 1, on which the shift begins (40)")
     add("--per-day", type=int, default=400, metavar="N", help="interactions a day (400)")
+    add(
+        "--until",
+        type=date.fromisoformat,
+        default=UNTIL,
+        metavar="YYYY-MM-DD",
+        help=f"the last day of the logs ({UNTIL})",
+    )
     return parser
 
 

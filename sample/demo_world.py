@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,7 @@ from orchestration.settings import Settings
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 MARK = ".made-by-demo"
+OPEN = 3  # days at the end that wait for late events: behavior.close_after_days
 NOTE = ".made-by.json"  # of make_interactions.py: what lets a day be corrected
 SENSORS = ("content_changed", "interactions_landed", "evidence_due", "behavior_shifted")
 RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
@@ -66,9 +69,12 @@ class Run:
     failed: tuple[str, ...]  # steps and checks, with their words
 
 
-def make(folder: Path, config: Path, per_day: int, shift_day: int, days: int, until: str = "") -> Settings:
+def make(
+    folder: Path, config: Path, per_day: int, shift_day: int, days: int, until: str = "", *, still: bool = False
+) -> Settings:
     """A new project in `folder`: the sample, its settings word for word, and the logs of all days, not landed yet; the
-    last of them is `until` (YYYY-MM-DD), or yesterday."""
+    last of them is `until` (YYYY-MM-DD), or yesterday. `still`: its last OPEN days never close, as if it were the day
+    after `until` today."""
     if folder.exists() and any(folder.iterdir()) and not (folder / MARK).exists():
         raise Refused(f"{folder} holds something that this demo did not make. Name another folder with --folder.")
     _check(load(str(config), str(folder / ".twohands")), config)
@@ -78,7 +84,8 @@ def make(folder: Path, config: Path, per_day: int, shift_day: int, days: int, un
     kept = shutil.ignore_patterns("interactions", "__pycache__", "demo*")
     shutil.copytree(HERE, folder / "sample", ignore=kept)
     (folder / "models").symlink_to(ROOT / "models", target_is_directory=True)
-    shutil.copyfile(config, folder / "twohands.toml")
+    text = config.read_text(encoding="utf-8")
+    (folder / "twohands.toml").write_text(_stopped(text, until) if still else text, encoding="utf-8")
     settings = load(str(folder / "twohands.toml"), str(folder / ".twohands"))
     edit(folder, undo=True)
     made = [str(folder / "sample" / "make_interactions.py"), "--out", str(folder / "logs")]
@@ -87,6 +94,13 @@ def make(folder: Path, config: Path, per_day: int, shift_day: int, days: int, un
     (folder / "sample" / "interactions").mkdir()
     shutil.copyfile(folder / "logs" / NOTE, folder / "sample" / "interactions" / NOTE)
     return settings
+
+
+def _stopped(text: str, until: str) -> str:
+    """Settings in which as many days wait for late events as if today were the day after `until`."""
+    late = (datetime.now(UTC).date() - date.fromisoformat(until)).days - 1
+    waits = min(max(OPEN + late, 0), 90)  # what the setting allows
+    return re.sub(r"(?m)^# close_after_days = \d+ .*$", f"close_after_days = {waits}", text, count=1)
 
 
 def _check(settings: Settings, config: Path) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import random
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,16 @@ def test_what_did_not_turn_out_as_told_is_said_and_counts(demo):
     story._must(False, "the verdict is `wait`: finetune")
     assert story.untrue == ["the verdict is `wait`: finetune"]
     assert lines == ["   NOT AS TOLD: the verdict is `wait`: finetune"]
+
+
+def test_same_days_are_evidence_whenever_the_demo_is_run(demo, tmp_path):
+    today = datetime.now(UTC).date()
+    for late in (1, 30):
+        until = str(today - timedelta(days=late))
+        settings = demo[0].make(tmp_path / str(late), ROOT / "twohands.toml", 5, 3, 4, until, still=True)
+        assert settings.behavior.close_after_days == 3 + late - 1
+    plain = demo[0].make(tmp_path / "plain", ROOT / "twohands.toml", 5, 3, 4, until)
+    assert plain.behavior.close_after_days == 3
 
 
 def test_folder_of_somebody_else_is_refused_and_left_alone(demo, tmp_path):
