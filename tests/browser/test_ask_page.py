@@ -145,6 +145,7 @@ def test_problem_is_told_and_the_question_kept(opened):
 
 def test_page_is_used_by_keyboard_alone(opened):
     page = opened()
+    page.get_by_label("Manner").wait_for()  # it comes with the server's word on its variants
     reached = []
     for _ in range(4):
         page.keyboard.press("Tab")

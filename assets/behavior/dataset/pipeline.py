@@ -49,7 +49,7 @@ class Datasets:
         framed: Collection[str] = (),
         own: Mapping[str, DatasetConfig] = {},
     ) -> None:
-        self.lake, self._config, self._own, self._framed = lake, config, dict(own), frozenset(framed)
+        self.lake, self.config, self._own, self._framed = lake, config, dict(own), frozenset(framed)
         self._texts, self._base, self._held_out, self._spread = texts, base, held_out, spread
 
     def make(
@@ -66,7 +66,7 @@ class Datasets:
                 expected=f"a snapshot in {freezing.FOLDER}/{variant}",
                 next_step="materialize behavior/frozen_candidates again",
             )
-        base, config = self._base(), self._own.get(variant, self._config)
+        base, config = self._base(), self._own.get(variant, self.config)
         dataset = building.build(
             outcomes.joined(self.lake, candidates),
             self._sources(variant, frozen),
