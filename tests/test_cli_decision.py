@@ -124,7 +124,7 @@ def test_shift_before_the_first_day_waits(calm):
 
 
 def test_shift_says_that_days_are_not_built_as_they_would_be_now(calm):
-    calm.lake.write_text(BUILT, json.dumps({str(LAST): "another", str(LAST + timedelta(days=1)): "not closed"}))
+    calm.lake.write_text(BUILT, json.dumps({str(LAST): "another", str(LAST + timedelta(days=2)): "not closed"}))
     code, out, err = calm.run("shift", "--json")
     assert (code, json.loads(out)["verdict"]) == (0, "wait")
     assert err.startswith("1 closed days are not built as they would be now")
