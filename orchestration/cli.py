@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from assets.errors import ConfigError, GateRefused, TwohandsError
+from assets.errors import ConfigError, GateRefused, NothingPublished, TwohandsError
 from orchestration import (
     cli_alert,
     cli_ask,
@@ -182,9 +182,13 @@ def search(context: Context, query: str | None, queries: str | None, k: int, whe
         raise click.UsageError("Give either QUERY or --queries FILE.")
     wanted = dict(_pair(text) for text in where)
     asked = [query] if query is not None else list(_queries(Path(queries or "")))
-    found = context.hand.search(asked, k=k, where=wanted)
     if context.hand.vector_index.published() is None:
-        click.echo("Nothing is published yet: run `twohands sync` first.", err=True)
+        raise NothingPublished(
+            "there is no index to search: nothing is published yet, or it was deleted",
+            expected="a published index",
+            next_step="run `twohands sync`, or materialize knowledge/index",
+        )
+    found = context.hand.search(asked, k=k, where=wanted)
     if queries is not None:
         for hits in found:
             click.echo(json.dumps(views.hits_json(hits), ensure_ascii=False))

@@ -167,7 +167,7 @@ def warn_if_dirty(context: Context, decision: Decision) -> None:
     if dirty:
         span = f"{dirty[0]}..{dirty[-1]}"
         click.echo(
-            f"{len(dirty)} closed days are not built as they would be now: this reads what was built. "
+            f"Closed days are not built as they would be now ({len(dirty)}): this reads what was built. "
             f"Next: twohands backfill --days {span}",
             err=True,
         )

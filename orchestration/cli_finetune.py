@@ -70,9 +70,10 @@ def finetune(context: Context, variant: str, force: bool, why: str, until: str) 
             if value["outcome"] in ("released", "refused", "not released"):
                 released = value["outcome"] == "released"
                 end(ledger, name, run, value["evaluation"]["sentence"], released=released, request=claim.request)
-    context.show(value, lambda: _text(value, until))
+    context.show(value, lambda: _text(value))
     if value["outcome"] == "refused":
-        click.echo(value.get("refused") or value["evaluation"]["sentence"], err=True)
+        if "refused" in value:
+            click.echo(value["refused"], err=True)
         sys.exit(REFUSED)
 
 
@@ -227,10 +228,9 @@ def _line(step: str, value: dict[str, Any]) -> str:
     return value["evaluation"]["sentence"] if step == "evaluation" else f"{value['release']['id']} answers"
 
 
-def _text(value: dict[str, Any], until: str) -> str:
-    done = STEPS[: STEPS.index(until) + 1]
-    lines = [_line(step, value) for step in done if step == "candidates" or step in value]
-    return "\n".join([*lines, f"{value['variant']}: {value['outcome']}"])
+def _text(value: dict[str, Any]) -> str:
+    """The end of it: the steps were told one by one."""
+    return f"{value['variant']}: {value['outcome']}"
 
 
 # ----------------------------------------------------------------------------------------------------------- evaluate

@@ -149,6 +149,13 @@ def test_search_answers_a_file_of_queries_line_by_line(synced, tmp_path):
     assert found == ["docs/ferry.md", "docs/bakery.md", "docs/ferry.md"]
 
 
+def test_search_without_an_index_says_how_to_get_one(tmp_path):
+    code, out, err = Project(tmp_path).run("search", "ferry")
+    assert (code, out) == (1, "")
+    assert "there is no index to search" in err
+    assert "Next: run `twohands sync`" in err
+
+
 def test_chunks_prints_every_published_passage(synced):
     code, out, _ = synced.run("chunks")
     rows = [json.loads(line) for line in out.splitlines()]

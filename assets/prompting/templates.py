@@ -10,6 +10,7 @@ import ast
 import functools
 import hashlib
 import inspect
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
@@ -20,6 +21,7 @@ from assets.prompting.evidence import Evidence, Passage
 
 REFUSAL = "The passages do not say."
 CITATION = "{answer} [{number}]"
+NUMBERED = re.compile(r"^(\s*)\[(\d+)\]", re.MULTILINE)  # what a line of a document may not begin with: [2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class Template:
     @property
     def version(self) -> str:
         """12 hex digits; equal texts and rules give equal versions."""
-        texts = [self.name, self.shows, self.entry, self.separator, self.prompt, self.system, REFUSAL, CITATION]
+        texts = [self.name, self.shows, self.entry, self.separator, self.prompt, self.system, REFUSAL, CITATION, NUMBERED.pattern]
         rules = _RULES if self.shows == "evidence" else ()
         return hashlib.sha256("\0".join([*texts, *map(_source, rules)]).encode()).hexdigest()[:12]
 
@@ -59,7 +61,8 @@ class Template:
             word, body = item.support, item.sentence
         else:
             word, body = "", item.text.strip()
-        return self.entry.format(number=item.number, heading=heading, support=word, body=body)
+        fenced = NUMBERED.sub(r"\1(\2)", body)  # a document cannot begin an entry of its own
+        return self.entry.format(number=item.number, heading=heading, support=word, body=fenced)
 
 
 def plain_answer(sentence: str, number: int) -> str:
