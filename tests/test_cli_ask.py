@@ -201,6 +201,12 @@ def released(project: Asking, name: str, seed: int) -> str:
     return found.promote("main", found.sealed(made).id, why="better", by="a test").id
 
 
+def apart(project: Asking, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command line in a process of its own."""
+    command = [sys.executable, "-m", "orchestration", "--config", str(project.folder / "twohands.toml"), *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+
+
 def test_pointer_moves_under_a_running_answering_and_tampering_is_not_served(project):
     running = answering(project.settings)
     ask = lambda: running.answer(QUESTION, asker=Asker())  # noqa: E731
@@ -208,6 +214,7 @@ def test_pointer_moves_under_a_running_answering_and_tampering_is_not_served(pro
     first = released(project, "plain", 0)  # LoRA starts as the base
     told = ask()
     assert (told.release_id, told.stamp["adapter"], told.text[-3:]) == (first, "plain", "[1]")
+    assert apart(project, "ask", QUESTION).stderr == ""  # no bars and no notices of libraries
     second = released(project, "noise", 1)
     assert ask().release_id == second
     weights = project.settings.home / "adapters" / "noise" / "adapter_model.safetensors"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,7 @@ def load_base(
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     readable(folder)
+    _hush()
     said = {"local_files_only": True, "trust_remote_code": False}
     if attention:
         options["attn_implementation"] = attention
@@ -145,6 +147,14 @@ def load_base(
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return (model if "device_map" in options else model.to(device)), tokenizer
+
+
+def _hush() -> None:
+    """No bar for what a disk gives in moments, and no notice of PEFT's that nobody here can act on."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
 
 
 def _weights(folder: Path) -> None:
