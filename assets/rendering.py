@@ -22,6 +22,11 @@ class Markdown(str):
 Metadata = dict[str, int | float | str | Markdown]
 
 
+def counted(number: int, one: str, many: str = "") -> str:
+    """1 line, 2 lines, 5,000 lines; `many` where it is not `one` with an s."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
 def picture(title: str, draw: Callable[[Any], None]) -> Markdown:
     """A small PNG inside Markdown; `draw` gets the axes."""
     return Markdown(f"![{title}](data:image/png;base64,{base64.b64encode(png(title, draw)).decode()})")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from assets.rendering import counted
 from orchestration.progress import shown
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def ingest(
     for path, detail in refused.items():
         click.echo(f"{path} was not read: {detail}", err=True)
     for reason, count in sorted(Counter(_reasons(reports)).items()):
-        click.echo(f"{count} lines quarantined: {reason} (docs/interactions.md)", err=True)
+        click.echo(f"{counted(count, 'line')} quarantined: {reason} (docs/interactions.md)", err=True)
     if any(report.problems for report in reports):
         raise SystemExit(1)  # the rest was read
 
@@ -188,7 +189,7 @@ def _ingested(total: Mapping[str, int], dirty: Sequence[str]) -> str:
         return f"{counts}; no day changed"
     found = ranges(date.fromisoformat(day) for day in dirty)
     lines = [f"  twohands backfill --days {first}..{last}" for first, last in found]
-    return "\n".join([f"{counts}; {len(dirty)} days to rebuild:", *lines])
+    return "\n".join([f"{counts}; {counted(len(dirty), 'day')} to rebuild:", *lines])
 
 
 def _reasons(reports: Sequence[IngestReport]) -> Iterable[str]:
@@ -208,7 +209,7 @@ def _backfill_json(report: BackfillReport) -> dict[str, Any]:
 def _backfill_text(report: BackfillReport) -> str:
     verdicts = ", ".join(_counted(report.verdicts.items())) or "none"
     return (
-        f"{len(report.days)} days rebuilt: {report.interactions:,} interactions, failures: {verdicts}; "
+        f"{counted(len(report.days), 'day')} rebuilt: {report.interactions:,} interactions, failures: {verdicts}; "
         f"{report.daily_rows:,} rows of behavior_daily in {report.seconds:.1f} s"
     )
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from assets.rendering import counted
 from orchestration.progress import shown
 
 if TYPE_CHECKING:
@@ -144,14 +145,14 @@ def _landed(context: Context, folder: Path) -> History:
     with shown(context.as_json) as progress:
         found = read(context.settings, folder, progress)
     failures = ", ".join(f"{count:,} {verdict}" for verdict, count in sorted(found.failures.items())) or "none"
-    click.echo(f"{_counted(found.interactions, 'interaction')}; failures: {failures}", err=True)
+    click.echo(f"{counted(found.interactions, 'interaction')}; failures: {failures}", err=True)
     if not found.documents:
         click.echo(
             "no documents were synced, and without them failures stay unclear: run `twohands sync` first",
             err=True,
         )
     for reason, count in sorted(found.quarantined.items()):
-        click.echo(f"{_counted(count, 'line')} quarantined: {reason} (docs/interactions.md)", err=True)
+        click.echo(f"{counted(count, 'line')} quarantined: {reason} (docs/interactions.md)", err=True)
     for path, why in found.left_out.items():
         click.echo(f"{path} was not read: {why}", err=True)
     return found.history
@@ -170,8 +171,8 @@ def _chosen(history: History, variant: str | None, known: Mapping[str, Any]) -> 
     for name, counts in found.items():
         empty = sum(1 for day in range(counts.days) if not any(table[day].any() for table in counts.n.values()))
         without = f", {empty} of them without interactions (zeros)" if empty else ""
-        span = f"{_counted(counts.days, 'day')}, {counts.first_day} to {counts.last_day}{without}"
-        click.echo(f"{name}: {span}; {_counted(len(counts.topics), 'topic')}", err=True)
+        span = f"{counted(counts.days, 'day')}, {counts.first_day} to {counts.last_day}{without}"
+        click.echo(f"{name}: {span}; {counted(len(counts.topics), 'topic')}", err=True)
     return found
 
 
@@ -182,10 +183,6 @@ def _check_change(changed: date | None, chosen: Mapping[str, DailyCounts]) -> No
         raise click.BadParameter(
             f"received {changed}. Expected a day of the history: {first} to {last}", param_hint="--changed"
         )
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _alternatives(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from assets.rendering import counted
 from orchestration.cli_behavior import Days, json_flag
 from orchestration.progress import shown
 
@@ -113,9 +114,10 @@ def _quoting(context: Context, chosen: Plan, *, purge: bool) -> list[str]:
 
 def _erased_text(value: Mapping[str, Any]) -> str:
     done = value["erased"] or not value["found"]
+    days = ", ".join(value["days"]) or "none"
     lines = [
-        f"{len(value['found'])} interactions {'forgotten' if done else 'would be forgotten'}, "
-        f"{len(value['days'])} days {'rebuilt' if done else 'to rebuild'}: {', '.join(value['days']) or 'none'}"
+        f"{counted(len(value['found']), 'interaction')} {'forgotten' if done else 'would be forgotten'}, "
+        f"{counted(len(value['days']), 'day')} {'rebuilt' if done else 'to rebuild'}: {days}"
     ]
     if value["unknown"]:
         lines.append(f"not known: {', '.join(value['unknown'])}")

@@ -17,6 +17,7 @@ from assets.behavior.adapter.retired import all_retired
 from assets.behavior.adapter.store import Adapter
 from assets.errors import ModelError
 from assets.ports import Lake
+from assets.rendering import counted
 from assets.serving import files
 from assets.serving.release import NONE, Release
 from assets.serving.releases import Releases, Served
@@ -96,7 +97,7 @@ def line(variant: str, found: Mapping[str, Any]) -> str:
     if found["tainted_rows"]:
         parts.append(f"{found['tainted_share']:.1%} of its rows were corrected or deleted since (`twohands taint`)")
     parts += [f"{id} is retired: {why}" for id, why in found["retired"].items()]
-    return f"{variant}: {found['count']} adapters; {'; '.join(parts)}"
+    return f"{variant}: {counted(found['count'], 'adapter')}; {'; '.join(parts)}"
 
 
 def check(settings: Settings, lake: Lake, variant: str) -> str:

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 from assets.errors import ConfigError, CorruptState, SourceError, TwohandsError
+from assets.rendering import counted
 from orchestration import overview_adapters
 from orchestration.settings import Settings
 
@@ -115,15 +116,15 @@ def _logs_line(found: Mapping[str, Any]) -> str:
         return "interactions: none yet"
     parts = [
         f"interactions: {found['events']:,} events of {found['first_day']} to {found['last_day']} "
-        f"in {found['files']} files",
-        f"{found['quarantined']} lines quarantined",
+        f"in {counted(found['files'], 'file')}",
+        f"{counted(found['quarantined'], 'line')} quarantined",
     ]
     if found["waiting_files"]:
-        parts.append(f"{found['waiting_files']} files still being written")
+        parts.append(f"{counted(found['waiting_files'], 'file')} still being written")
     dirty = found["dirty_days"]
     if dirty:
         named = ", ".join(dirty[:_SHOWN]) + (", ..." if len(dirty) > _SHOWN else "")
-        parts.append(f"{len(dirty)} days to rebuild, {len(found['overdue_days'])} of them closed: {named}")
+        parts.append(f"{counted(len(dirty), 'day')} to rebuild, {len(found['overdue_days'])} of them closed: {named}")
     else:
         parts.append("every day is built")
     if found["report_is_old"]:
@@ -139,9 +140,9 @@ def _variant_line(found: Mapping[str, Any]) -> str:
     if verdict is None:
         return f"{name}: no verdict yet"
     measured = f" (M {evidence['M']:.3g} of {evidence['threshold']:,.0f})" if evidence else ""
-    old = "; days have changed since" if found["verdict_is_old"] else ""
-    taken_back = "; retracted" if verdict["retracted"] else ""
-    return f"{name}: {verdict['action']} as of {verdict['day']}{measured}: {verdict['sentence']}{taken_back}{old}"
+    old = ", and days have changed since" if found["verdict_is_old"] else ""
+    taken_back = ", retracted" if verdict["retracted"] else ""
+    return f"{name}: {verdict['action']} as of {verdict['day']}{measured}{taken_back}{old}: {verdict['sentence']}"
 
 
 def _spend_line(found: Mapping[str, Any]) -> str:

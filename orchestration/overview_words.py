@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
-from assets.rendering import code
+from assets.rendering import code, counted
 from orchestration.settings import Settings, VariantSettings
 
 ROWS = 30  # of a table
@@ -29,8 +29,9 @@ def words(settings: Settings) -> str:
 
 def _parts(settings: Settings) -> Iterator[str]:
     slices, variants = settings.slices(), settings.variants
+    manners = counted(len(variants), "variant")
     yield (
-        f"**{_count(len(slices), 'slice')} of documents in one index, {_count(len(variants), 'variant')} of manner.** "
+        f"**{counted(len(slices), 'slice')} of documents in one index, {manners} of manner.** "
         "Facts come from the index, which follows its sources by itself. Manners come from adapters, which change when "
         "a sequential test over what people did shows a shift that is worth its price; never because a document "
         "changed."
@@ -66,7 +67,7 @@ def _behavior(settings: Settings) -> str:
     lost = f"{settings.evaluation.margins.facts:.0%}"
     return (
         f"Base: {code(settings.base.model)}, answering from {generator}. Logs: {' and '.join(places)}, built in "
-        f"{settings.warehouse.engine}. A day closes {_count(settings.behavior.close_after_days, 'day')} after it. An "
+        f"{settings.warehouse.engine}. A day closes {counted(settings.behavior.close_after_days, 'day')} after it. An "
         f"adapter answers when it is better in manner and loses no more than {lost} of grounded correctness, with 95% "
         "confidence."
     )
@@ -118,7 +119,7 @@ def _told(settings: Settings) -> str:
         where = urlsplit(alerts.webhook.url).hostname or alerts.webhook.url_env  # the rest of such an address is a key
         told.append(f"a webhook ({code(where)})")
     if alerts.mail:
-        told.append(f"{_count(len(alerts.mail.to), 'address', 'addresses')} by e-mail")
+        told.append(f"{counted(len(alerts.mail.to), 'address', 'addresses')} by e-mail")
     return f"When a run fails: {', '.join(told) or 'nobody'}."
 
 
@@ -134,7 +135,3 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], coded: int) -> st
 
 def _pairs(metadata: Mapping[str, str]) -> str:
     return ", ".join(f"{key} = {value}" for key, value in metadata.items()) or "-"
-
-
-def _count(number: int, one: str, many: str = "") -> str:
-    return f"{number} {one if number == 1 else many or one + 's'}"

@@ -66,7 +66,7 @@ def test_status_shows_days_quarantine_verdict_and_spend(project):
     }  # fmt: skip
     text = project.run("status")[1]
     assert f"2 days to rebuild, 1 of them closed: {DAY + timedelta(days=1)}, {TODAY}" in text
-    assert f"main: wait as of {DAY}: No shift is shown.; days have changed since" in text
+    assert f"main: wait as of {DAY}, and days have changed since: No shift is shown." in text
     assert "6.00 of 500.00 EUR" in text
 
 
@@ -83,7 +83,7 @@ def test_status_shows_adapters_and_which_are_retired(tmp_path):
         None,
     )
     assert f"made for base {adapters.BASE}" in main["adapters"]["retired"]["a" * 16]
-    said = f"main: 1 adapters; the base alone answers; {'a' * 16} is retired: made for base {adapters.BASE}"
+    said = f"main: 1 adapter; the base alone answers; {'a' * 16} is retired: made for base {adapters.BASE}"
     assert said in made.run("status")[1]
     assert failing(made) == {}  # nothing is served that cannot answer
     made.configure('[behavior]\nlanding = "landing"\n[base]\nmodel = "nowhere"\n')

@@ -89,8 +89,8 @@ def test_home_with_everything_says_how_each_part_is(everything):
     assert tuned["age_days"] == pytest.approx(3, abs=0.1)
     assert (tuned["served"], tuned["problems"]) == (release, [])
     said = made.run("status")[1]
-    for part in ("1 refused; up to date", "1 lines quarantined", f"main: {main['verdict']['action']} as of",
-                 f"main: 1 adapters; {adapter} answers since {tuned['since'][:10]} ({release})"):  # fmt: skip
+    for part in ("1 refused; up to date", "1 line quarantined", f"main: {main['verdict']['action']} as of",
+                 f"main: 1 adapter; {adapter} answers since {tuned['since'][:10]} ({release})"):  # fmt: skip
         assert part in said, part
 
 

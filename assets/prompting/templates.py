@@ -42,7 +42,17 @@ class Template:
     @property
     def version(self) -> str:
         """12 hex digits; equal texts and rules give equal versions."""
-        texts = [self.name, self.shows, self.entry, self.separator, self.prompt, self.system, REFUSAL, CITATION, NUMBERED.pattern]
+        texts = [
+            self.name,
+            self.shows,
+            self.entry,
+            self.separator,
+            self.prompt,
+            self.system,
+            REFUSAL,
+            CITATION,
+            NUMBERED.pattern,
+        ]
         rules = _RULES if self.shows == "evidence" else ()
         return hashlib.sha256("\0".join([*texts, *map(_source, rules)]).encode()).hexdigest()[:12]
 

@@ -199,7 +199,7 @@ def test_erasing_says_what_it_would_do_and_what_it_does_not_know(tmp_path, proje
     assert (code, said["erased"], said["found"], said["unknown"]) == (1, [], ["e4"], ["nobody"])
     assert (said["days"], said["files"]) == ([str(DAY)], ["a.jsonl"])
     assert made.home.joinpath("lake/behavior/landing/ledger.parquet").read_bytes() == before
-    assert "1 interactions would be forgotten, 1 days to rebuild" in made.project.run("erase", "e4", "--dry-run")[1]
+    assert "1 interaction would be forgotten, 1 day to rebuild" in made.project.run("erase", "e4", "--dry-run")[1]
     assert made.project.run("erase")[0] == 2
 
 
