@@ -3,7 +3,8 @@
 | the end of the file | young | unchanged for `settle_seconds` |
 |---|---|---|
 | a line end, or a whole JSON text | read | read |
-| half a line, or half a gzip stream | waits | quarantined as truncated |
+| half a line | waits | quarantined as truncated |
+| half a gzip stream | all of it waits | all of it is quarantined as truncated |
 
 A compressed or Parquet file that is damaged or not whole takes nothing away: events of its last whole version stay.
 """
@@ -136,11 +137,11 @@ class Reading:
         """Compressed JSON lines. Returns whether something waits.
 
         A flipped bit makes other, valid lines long before zlib or the checksum at the end notices: nothing of a file
-        is taken before all of it was inflated once.
+        is taken before all of it was inflated once. A stream that is cut has no checksum yet: nothing of it is taken.
         """
         checked = inflated(data, self._limits)
         self.whole = checked.problem is None and not checked.incomplete
-        if checked.problem is Reason.CORRUPT_GZIP or (self._stands and not self.whole):
+        if checked.problem is Reason.CORRUPT_GZIP or checked.incomplete or (self._stands and not self.whole):
             self.damaged = True
             if checked.incomplete and not settled:
                 return True
@@ -157,11 +158,6 @@ class Reading:
                 self.lines + 1, Rejected(inflater.problem, f"after line {self.lines}; the rest is lost")
             )
             return False
-        if inflater.incomplete:
-            if settled:
-                refusal = Rejected(Reason.TRUNCATED, f"the gzip stream ends early, after line {self.lines}")
-                self._collector.refuse(self.lines + 1, refusal)
-            return not settled
         return self._last(cutter.last, settled) if cutter.holds else False
 
     def mapped(self, data: bytes, kind: str, settled: bool) -> bool:
