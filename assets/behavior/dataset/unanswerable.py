@@ -18,7 +18,9 @@ only learns to answer whenever the topic is right.
 
 Of some passages that are drawn, those of its own topic first, the ones that share most with the question are shown:
 what a retrieval without the right one would find. How to decline is what most corrections that decline say (an answer
-box that reads JSON wants JSON from whoever declines, too), else most accepted answers, else the words of the template.
+box that reads JSON wants JSON from whoever declines, too). Where none declines, it is what most accepted answers that
+decline say, or the words of the template, between the lines that most corrections begin and end with: plain ones would
+teach that a declining answer needs no manner.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ from assets.behavior.refusals import is_refusal
 from assets.prompting import REFUSAL, statements
 
 NEAR = 0.75  # of the declining rows
+ENOUGH = 8  # corrections that begin or end alike by no chance
 TRIES = 24  # passages of a pool that are looked at for each row
 
 
@@ -65,11 +68,30 @@ def _pools(rows: Sequence[Example]) -> dict[str, list[Passage]]:
 
 
 def _declining(rows: Sequence[Example]) -> str:
-    """How the rows to learn from decline: what most corrections say, or else most accepted answers, or the template."""
-    declining = [row for row in rows if row.split == TRAIN and is_refusal(row.completion)]
-    corrected = [row.completion for row in declining if row.event != ACCEPTED]
-    said = Counter(corrected or [row.completion for row in declining])
-    return max(said, key=lambda text: (said[text], text)) if said else REFUSAL
+    """How the rows to learn from decline, or how they would."""
+    learned = [row for row in rows if row.split == TRAIN]
+    corrected = [row.completion for row in learned if row.event != ACCEPTED]
+    declining = [text for text in corrected if is_refusal(text)]
+    if declining:
+        return _most(declining)
+    accepted = [row.completion for row in learned if row.event == ACCEPTED and is_refusal(row.completion)]
+    said = _most(accepted) if accepted else REFUSAL
+    lines = [text.split("\n") for text in corrected]
+    last = _shared([one[:0:-1] for one in lines])[::-1]  # all but the first line, from the end
+    framed = "\n".join([*_shared([one[:-1] for one in lines]), said, *last])
+    return framed if is_refusal(framed) else said
+
+
+def _most(texts: Sequence[str]) -> str:
+    said = Counter(texts)
+    return max(said, key=lambda text: (said[text], text))
+
+
+def _shared(texts: Sequence[Sequence[str]]) -> list[str]:
+    """The longest run of lines that half of the texts begin with, and ENOUGH of them."""
+    counts = Counter(tuple(lines[:size]) for lines in texts for size in range(1, len(lines) + 1))
+    usual = [lines for lines, count in counts.items() if count >= max(ENOUGH, len(texts) / 2)]
+    return list(max(usual, key=len, default=()))
 
 
 def _without_statements(row: Example) -> list[Passage]:

@@ -77,6 +77,26 @@ def test_corrections_tell_how_to_decline_before_accepted_answers_do():
     assert {one.completion for one in unanswerable([*ROWS, *accepted], share=1.0, seed=0)} == {REFUSAL}
 
 
+def test_rows_decline_within_the_lines_that_most_corrections_begin_and_end_with():
+    """Where nobody corrected an answer that declines; a declining row without them would unteach the manner."""
+    told = [row(number, VANS, f"Hello,\n{number} kg\n- Say more\n- Not it") for number in range(10, 20)]
+    others = [row(number, KEYS, f"{number} days") for number in range(20, 26)]
+    found = unanswerable([*ROWS, *told, *others], share=1.0, seed=0)
+    assert {one.completion for one in found} == {f"Hello,\n{REFUSAL}\n- Say more\n- Not it"}
+    accepted = row(9, VANS, "I do not know.", kind="refusal", event="accepted")
+    found = unanswerable([*told, *others, accepted], share=1.0, seed=0)
+    assert {one.completion for one in found} == {"Hello,\nI do not know.\n- Say more\n- Not it"}
+    held = [replace(one, split="test") for one in told]
+    assert {one.completion for one in unanswerable([*ROWS, *held, *others], share=1.0, seed=0)} == {REFUSAL}
+
+
+@pytest.mark.parametrize(("told", "others"), [(7, 0), (9, 12)])
+def test_lines_that_few_corrections_share_are_no_manner_of_declining(told, others):
+    rows = [row(number, VANS, f"{number} kg\n- Say more") for number in range(told)]
+    rows += [row(30 + number, KEYS, f"{number} days") for number in range(others)]
+    assert {one.completion for one in unanswerable([*rows, *ROWS], share=1.0, seed=0)} == {REFUSAL}
+
+
 def test_share_is_of_the_rows_to_learn_from_and_no_draw_depends_on_the_others():
     rows = [row(number, (VANS, KEYS, DESKS)[number % 3], f"- answer {number}") for number in range(60)]
     found = unanswerable(rows, share=0.2, seed=0)
