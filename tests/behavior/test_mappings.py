@@ -203,6 +203,21 @@ def test_langfuse_score_without_its_trace_is_quarantined():
     assert [(line, reason) for _, line, reason in desk.quarantined()] == [(2, "unmapped")]
 
 
+SPARSE = {
+    "id": "t1",
+    "timestamp": "2026-08-02T10:00:00Z",
+    "input": "q?",
+    "output": "a",
+    "updatedAt": "2026-08-02T10:00:00Z",
+}
+
+
+def test_langfuse_records_with_few_fields_are_told_and_joined():
+    score = {"id": "s1", "traceId": "t1", "name": "user-feedback", "value": 0, "source": "API"}
+    row = rows(SPARSE, score | {"timestamp": "2026-08-02T10:10:00Z"})[0]
+    assert (row["prompt"], row["response"], row["feedback"]) == ("q?", "a", "down")
+
+
 @pytest.mark.parametrize(
     ("record", "wanted"),
     [
@@ -211,6 +226,10 @@ def test_langfuse_score_without_its_trace_is_quarantined():
         (score(dataType="NUMERIC"), "langfuse"),
         ({"id": "a", "occurred_at": "x", "received_at": "x", "prompt": '"messages" "choices" "model"'}, "interactions"),
         ({"anything": 1}, "interactions"),
+        (SPARSE, "langfuse"),
+        ({"id": "s", "traceId": "t", "name": "user-feedback", "value": 0, "source": "API"}, "langfuse"),
+        ({name: SPARSE[name] for name in ("id", "timestamp", "input", "output")}, "interactions"),
+        (chat(timestamp=CREATED, updated_at=CREATED, usage={"input": 3, "output": 5}), "openai"),
     ],
 )
 def test_format_is_told_by_the_first_record(record, wanted):

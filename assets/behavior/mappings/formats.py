@@ -21,6 +21,7 @@ _MAPPERS: Mapping[str, Callable[[Sequence[Record]], Iterator[tuple[int, dict[str
     "openai": openai.interactions,
     "langfuse": langfuse.interactions,
 }
+_SIGNS = (("langfuse", langfuse.SIGNS), ("openai", openai.SIGNS), ("langfuse", langfuse.SPARSE))
 
 
 def sniff(data: bytes, *, packed: bool) -> str:
@@ -30,8 +31,8 @@ def sniff(data: bytes, *, packed: bool) -> str:
         head = next(iter(Inflater(data[:_SNIFFED], Limits()).chunks()), b"")[:_SNIFFED]
     if b'"occurred_at"' in head and b'"received_at"' in head:
         return "interactions"
-    for name, module in (("langfuse", langfuse), ("openai", openai)):
-        if any(all(f'"{key}"'.encode() in head for key in keys) for keys in module.SIGNS):
+    for name, signs in _SIGNS:
+        if any(all(f'"{key}"'.encode() in head for key in keys) for keys in signs):
             return name
     return "interactions"
 

@@ -22,6 +22,12 @@ SIGNS = (
     ("timestamp", "input", "output", "scores"),
     ("trace_id", "start_time", "input", "output"),
 )
+SPARSE = (  # of records with few fields: they count where nothing else is told
+    ("traceId", "name", "value", "source"),
+    ("trace_id", "name", "value", "source"),
+    ("timestamp", "input", "output", "updatedAt"),
+    ("timestamp", "input", "output", "updated_at"),
+)
 _FEEDBACK = frozenset({"feedback", "user_feedback", "user_score", "thumbs", "thumbs_up", "user_rating"})
 _CORRECTION = frozenset({"correction", "corrected_response", "corrected_output", "expected_output"})
 
