@@ -48,8 +48,10 @@ class Finetunes:
 
     def _asks(self, variant: str, id: str, verdict: Decided) -> bool:
         """Whether a verdict says finetune, and still does: a kill may come between a retraction and the next one."""
-        retracted = Retraction(verdict=id, why="asked for").id(variant)
-        return verdict.action == Action.FINETUNE and self._ledger.get(retracted) is None
+        return verdict.action == Action.FINETUNE and not self._retracted(variant, id)
+
+    def _retracted(self, variant: str, verdict: str) -> bool:
+        return self._ledger.get(Retraction(verdict=verdict, why="asked for").id(variant)) is not None
 
     def begin(self, variant: str, cause: str, run: str, by: str) -> Claim:
         """Claims the fine-tune that a verdict asks for, for a run.
@@ -126,7 +128,8 @@ class Finetunes:
     def approve(self, variant: str, by: str, why: str = "", *, granted: bool = True) -> str:
         """Records a person's yes or no to the newest verdict; returns its id. GateRefused where nothing is asked."""
         found = self.verdict(variant)
-        if found is None or not _may_be_answered(found[1]) or self.requests(variant, found[0]):
+        gone = found is not None and (self.requests(variant, found[0]) or self._retracted(variant, found[0]))
+        if found is None or gone or not _may_be_answered(found[1]):
             said = found[1].sentence if found else "There is no verdict yet."
             raise GateRefused(
                 f"variant {variant!r} has no verdict to approve: {said}",

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from assets.decision.baselines import Contract, sigmoid
 from assets.decision.config import ShiftConfig
 from assets.decision.counts import DailyCounts
-from assets.decision.ledger import Approval, Entry, Finished, Kind, Request, Spend
+from assets.decision.ledger import Approval, Entry, Finished, Kind, Request, Retraction, Spend
 from assets.decision.policy import Deploy, Situation
 from assets.decision.store import Record
 from assets.decision.tainted import Tainted, answered
 from assets.ports import Ledger
 
 RECENT, TRAFFIC = 14, 28  # days: of knowledge failures, of traffic
-NEAR = 3  # days between a deploy and a change that count as one
+NEAR = 3  # days between a deploy and a change, or two guesses of a change, that count as one
 SETTLED = 7  # days that a release must have answered before another takes over, for that to be a deploy
 
 
@@ -145,19 +145,36 @@ def _last_finetune(entries: Sequence[Entry]) -> _Last:
 
 
 def approval(entries: Sequence[Entry], record: Record) -> str:
-    """A person's last word on this change: "approved", "denied" or nothing. It holds for later verdicts on the same
-    days, and ends when evidence begins anew."""
+    """A person's last word on the change that the record shows: "approved", "denied" or nothing.
+
+    It holds for later verdicts on the same change. It ends when evidence begins anew, and with a retraction, also of a
+    later verdict than the one that was answered: nothing was left of the shift then.
+    """
     verdicts = {entry.id: entry for entry in entries if entry.kind is Kind.VERDICT}
-    said = ""
+    said, retracted = "", set[str]()
     for entry in entries:
+        if entry.kind is Kind.RETRACTION:
+            said = ""
+            retracted.add(Retraction.of(entry).verdict)
         if entry.kind is not Kind.APPROVAL:
             continue
         fact = Approval.of(entry)
         verdict = verdicts.get(fact.verdict)
-        fired = verdict.data["evidence"].get("fired") if verdict else None
-        if fired and date.fromisoformat(fired) >= record.since:
+        if verdict and fact.verdict not in retracted and _same_change(verdict.data["evidence"], record):
             said = "approved" if fact.granted else "denied"
     return said
+
+
+def _same_change(evidence: Mapping[str, Any], record: Record) -> bool:
+    """Whether the change that a verdict's evidence showed is the one that the record shows: it began before that
+    verdict's last day ended, and was not shown before it began. Guesses of a beginning move by a few days."""
+    if not evidence.get("fired") or record.fired is None:
+        return False
+    fired = date.fromisoformat(evidence["fired"])
+    began = min(date.fromisoformat(evidence.get("changed") or evidence["fired"]), fired)
+    last = date.fromisoformat(evidence.get("day") or evidence["fired"])
+    begins = record.changed or record.fired
+    return fired >= record.since and begins <= last + timedelta(days=NEAR) and record.fired >= began
 
 
 def knowledge(counts: DailyCounts, contract: Contract) -> tuple[float, float, float]:

@@ -11,7 +11,9 @@ import pytest
 from assets.decision.counts import BadCounts
 from assets.decision.ledger import Kind, Retraction
 from assets.errors import GateRefused
-from tests.decision.house import CHANGE, House, joined, steady
+from tests.decision.house import CHANGE, House, joined, shifted, steady
+
+BOTH = pytest.mark.parametrize(("granted", "action"), [(True, "finetune"), (False, "blocked")], ids=["yes", "no"])
 
 
 @pytest.fixture
@@ -166,6 +168,69 @@ def test_approval_ends_with_the_evidence_that_it_was_given_to(proposed):
     made = proposed.until_fired(CHANGE + 8)
     assert made.verdict.action == "propose"
     assert "need approval here" in made.verdict.sentence
+
+
+@BOTH
+def test_answer_ends_with_the_retraction_of_what_was_answered_or_said_since(house, granted, action):
+    house.rules = replace(house.rules, require_approval=True)
+    original = house.stream
+    house.judge(CHANGE + 10)
+    house.decision.finetunes.approve("main", "ann", granted=granted)
+    answered = house.judge()
+    assert answered.verdict.action == action
+    house.correct(*range(CHANGE, house.stream.days), by=steady())
+    assert house.judge().retracted == answered.id  # not the proposal that ann answered
+    house.write(original)  # and it had shifted after all
+    again = house.judge()
+    assert (again.verdict.action, again.record.restatements) == ("propose", 2)
+    house.decision.finetunes.approve("main", "ann", granted=granted)
+    assert house.judge().verdict.action == action
+
+
+@BOTH
+def test_answer_that_was_given_to_a_retracted_verdict_ends(house, granted, action):
+    house.rules = replace(house.rules, require_approval=True)
+    original, made = house.stream, house.judge(CHANGE + 10)
+    house.decision.finetunes.approve("main", "ann", granted=granted)
+    house.correct(*range(CHANGE, house.stream.days), by=steady())
+    assert house.judge().retracted == made.id
+    house.write(original)
+    assert house.judge().verdict.action == "propose"
+
+
+@BOTH
+def test_answer_holds_for_no_other_change(house, granted, action):
+    """A correction moves the shift to days that nobody had seen when the question was answered."""
+    house.rules = replace(house.rules, require_approval=True)
+    made = house.until_fired()
+    house.decision.finetunes.approve("main", "ann", granted=granted)
+    later = (made.record.day - house.day(0)).days + 5
+    house.write(joined(steady(), shifted(), later))
+    moved = house.judge(later + 12)
+    assert (moved.record.fired > made.record.day, moved.record.since) == (True, made.record.since)
+    assert moved.verdict.action == "propose"
+    assert "retraction" not in house.kinds()
+
+
+@BOTH
+def test_answer_to_a_later_change_holds_for_no_earlier_one(house, granted, action):
+    house.rules = replace(house.rules, require_approval=True)
+    original = house.stream
+    house.write(joined(steady(), original, CHANGE + 10))
+    house.judge(CHANGE + 20)
+    house.decision.finetunes.approve("main", "ann", granted=granted)
+    assert house.judge().verdict.action == action
+    house.write(joined(original, steady(), CHANGE + 6))
+    moved = house.judge()
+    assert moved.record.fired < house.day(CHANGE + 10)
+    assert moved.verdict.action == "propose"
+
+
+def test_verdict_that_a_kill_left_retracted_cannot_be_answered(proposed):
+    retraction = Retraction(verdict=proposed.made.id, why="w")
+    proposed.ledger.append(retraction.entry(at=datetime.now(UTC), variant="main"))
+    with pytest.raises(GateRefused, match="has no verdict to approve"):
+        proposed.decision.finetunes.approve("main", "ann")
 
 
 def test_nothing_to_approve_is_refused(tmp_path, asked):
