@@ -81,7 +81,8 @@ def ingest(
 ) -> None:
     """Read interactions from FILES (.jsonl, .gz, .parquet), or without any from the landing folder and the warehouse.
 
-    Prints the days that are dirty now; the sensor rebuilds them, or `twohands backfill --days A..B`.
+    Prints the days that are dirty now; the sensor rebuilds them, or `twohands backfill --days A..B`. Exit code 1 where
+    one of FILES holds refused lines alone, or an origin cannot be looked at; all others are read.
     """
     if replacing:
         _check_names(files)
@@ -111,7 +112,10 @@ def ingest(
         click.echo(f"{path} was not read: {detail}", err=True)
     for reason, count in sorted(Counter(_reasons(reports)).items()):
         click.echo(f"{counted(count, 'line')} quarantined: {reason} (docs/interactions.md)", err=True)
-    if any(report.problems for report in reports):
+    for file, report in zip(files, reports, strict=False):
+        if report.fruitless:
+            click.echo(_fruitless(file.name, report, format_), err=True)
+    if any(report.problems or report.fruitless for report in reports):
         raise SystemExit(1)  # the rest was read
 
 
@@ -179,6 +183,12 @@ def _given(data: BehaviorData, file: Path, format_: str, replacing: bool) -> Ing
             err=True,
         )
     return report
+
+
+def _fruitless(name: str, report: IngestReport, format_: str) -> str:
+    said = f"{name}: nothing of it was accepted; `twohands quarantined --file '*-{name}'` says why, line by line"
+    unknown = format_ == "auto" and set(report.reasons) == {"missing_field"}
+    return f"{said}; if this is an export, name its format (--format)" if unknown else said
 
 
 def _ingested(total: Mapping[str, int], dirty: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from datetime import UTC, datetime, timedelta
 
@@ -135,10 +136,47 @@ def test_ingest_without_a_landing_folder_says_what_to_do(tmp_path):
 
 
 @pytest.mark.parametrize("format_", ["openai", "langfuse"])
-def test_ingest_of_a_file_of_another_format_quarantines_it(project, built, tmp_path, format_):
+def test_ingest_of_a_file_of_another_format_quarantines_it_and_fails(project, built, tmp_path, format_):
     file = tmp_path / "own.jsonl"
     file.write_text(json.dumps(event(9)) + "\n")
-    assert project.json("ingest", "--format", format_, str(file))["accepted"] == 0
+    code, out, err = project.run("ingest", "--format", format_, str(file), "--json")
+    assert (code, json.loads(out)["accepted"]) == (1, 0)
+    assert "own.jsonl: nothing of it was accepted" in err
+
+
+def test_ingest_fails_where_a_file_holds_refused_lines_alone_and_names_it(project, built, tmp_path):
+    good, bad, mixed = (tmp_path / name for name in ("good.jsonl", "bad.jsonl", "mixed.jsonl"))
+    (tmp_path / "empty.jsonl").write_text("")
+    good.write_text(json.dumps(event(10)) + "\n")
+    bad.write_text('{"id": "t", "timestamp": "2026-08-02T10:00:00Z", "input": "q", "output": "a"}\nnot json\n')
+    mixed.write_text(json.dumps(event(10)) + "\nnot json\n")
+    code, out, err = project.run("ingest", str(bad), str(good), "--json")
+    assert (code, json.loads(out)["accepted"], json.loads(out)["quarantined"]) == (1, 1, 2)
+    assert "bad.jsonl: nothing of it was accepted; `twohands quarantined --file '*-bad.jsonl'`" in err
+    assert "good.jsonl" not in err
+    assert "--format" not in err  # a line that is no JSON is no export either
+    assert len(project.json("quarantined", "--file", "*-bad.jsonl")["quarantined"]) == 2
+    assert project.run("ingest", str(bad))[0] == 1  # again, as before
+    for file in (good, mixed, mixed, tmp_path / "empty.jsonl"):  # known lines are no failure
+        assert project.run("ingest", str(file))[0] == 0
+
+
+def test_ingest_asks_for_the_format_of_what_lacks_the_times_of_interactions(project, built, tmp_path):
+    file = tmp_path / "lf.jsonl"
+    file.write_text('{"id": "t", "timestamp": "2026-08-02T10:00:00Z", "input": "q", "output": "a"}\n')
+    code, _, err = project.run("ingest", str(file))
+    assert (code, "if this is an export, name its format (--format)" in err) == (1, True)
+    code, _, err = project.run("ingest", "--format", "langfuse", str(file))
+    assert (code, err) == (0, "")
+
+
+def test_replacing_by_a_damaged_file_fails_though_the_former_version_stands(project, built, tmp_path):
+    file = tmp_path / "packed.jsonl.gz"
+    file.write_bytes(gzip.compress(json.dumps(event(11)).encode() + b"\n"))
+    assert project.json("ingest", str(file))["accepted"] == 1
+    file.write_bytes(gzip.compress(json.dumps(event(12)).encode() + b"\n")[:-9])
+    code, _, err = project.run("ingest", "--replace", str(file))
+    assert (code, "packed.jsonl.gz: nothing of it was accepted" in err) == (1, True)
 
 
 def test_gaps_before_the_first_build_is_empty(tmp_path):

@@ -42,7 +42,8 @@ class IngestReport:
     are tombstones. `quarantined` lines were refused, by `reasons`. `waiting` files are busy or end in something half
     written. `days` are dirty now, whoever made them so. `refused` are files that the source may not hand over.
     `earlier` other contents were given by hand under the name of this one before: they stand, or were replaced.
-    `problems` are the errors of origins that could not be looked at, while another one was read.
+    `problems` are the errors of origins that could not be looked at, while another one was read. `given` is what is
+    known now of a file that was given by hand.
     """
 
     files: int = 0
@@ -57,6 +58,15 @@ class IngestReport:
     refused: Mapping[str, Refusal] = field(default_factory=dict)
     earlier: int = 0
     problems: Mapping[str, TwohandsError] = field(default_factory=dict)
+    given: Entry | None = None
+
+    @property
+    def fruitless(self) -> bool:
+        """Whether a file that was given by hand has refused lines and not one event, now or when it came before."""
+        if self.given is None or not self.given.quarantined:
+            return False
+        unread = self.given.consumed != self.given.size  # damaged: the events that stand are those of a former version
+        return not self.given.accepted or (unread and not self.accepted)
 
     def left_out(self) -> dict[str, str]:
         """All that was not read, with the reason."""
@@ -83,7 +93,7 @@ class Tick:
         self._committed = False
         self._waits: set[str] = set()
         self._withdrawn: set[str] = set()  # files whose place another one takes
-        self._earlier = 0
+        self._earlier, self._given = 0, ""
         self._files = self._accepted = self._corrected = self._deleted = 0
         self._reasons: Counter[str] = Counter()
 
@@ -108,6 +118,7 @@ class Tick:
         `replacing` makes it the next version of all that stands under that name, as if one landed file had changed.
         """
         path = f"{MANUAL}{hashlib.sha256(data).hexdigest()[:_HASH]}-{name}"
+        self._given = path
         others = [found for found in self._ledger.entries if found != path and _name_by_hand(found) == name]
         self._earlier = len(others)
         before = None
@@ -169,6 +180,7 @@ class Tick:
             seen.refused,
             self._earlier,
             seen.problems,
+            self._ledger.entries.get(self._given),
         )
 
     def _settled(self, entry: Entry, file: SourceFile) -> bool:
