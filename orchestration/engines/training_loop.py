@@ -83,26 +83,48 @@ def padded(rows: Sequence[Tokens], pad: int, *, learned: bool = True) -> Batch:
     return {"input_ids": ids, "labels": labels}
 
 
-def answer_loss(model: Any, batch: Batch) -> torch.Tensor:
+def answer_loss(model: Any, batch: Batch, anchor: float = 0.0) -> torch.Tensor:
     """The summed loss of all answer tokens. Logits are computed at positions where any row has one.
 
-    Without an attention mask: causal attention looks to the left, and padding is on the right.
+    Without an attention mask: causal attention looks to the left, and padding is on the right. `anchor` above 0: a
+    token that the base would say by itself is not learned, it is kept: its loss is `anchor` times the divergence from
+    what the base thinks there (`kept_loss`).
     """
     labels = batch["labels"][:, 1:]
     kept = (labels != IGNORED).any(0).nonzero().squeeze(1)
     kept = kept if kept.numel() else kept.new_zeros(1)
-    logits = model(input_ids=batch["input_ids"], logits_to_keep=kept, use_cache=False).logits
+    said = {"input_ids": batch["input_ids"], "logits_to_keep": kept, "use_cache": False}
     wanted = labels[:, kept]
     learned = wanted != IGNORED
-    return torch.nn.functional.cross_entropy(logits[learned].float(), wanted[learned], reduction="sum")
+    logits, wanted = model(**said).logits[learned].float(), wanted[learned]
+    if not anchor:
+        return torch.nn.functional.cross_entropy(logits, wanted, reduction="sum")
+    with torch.no_grad(), model.disable_adapter():
+        before = model(**said).logits[learned].float()
+    return kept_loss(logits, before, wanted, anchor)
+
+
+def kept_loss(logits: torch.Tensor, before: torch.Tensor, wanted: torch.Tensor, anchor: float) -> torch.Tensor:
+    """Cross entropy where the base would say something else, and KL(base || adapted) where it is right already, summed.
+
+    logits, before: [tokens, vocabulary], of the adapted model and of the base; wanted: [tokens]. A manner lies in the
+    first kind of tokens; the second kind holds what the base knows, such as whether a passage answers at all. Learning
+    those makes it surer than its evidence (Li & Hoiem 2016, Learning without Forgetting, on the answer's own tokens).
+    """
+    known = before.argmax(-1) == wanted
+    new = torch.nn.functional.cross_entropy(logits[~known], wanted[~known], reduction="sum")
+    old = torch.nn.functional.kl_div(
+        logits[known].log_softmax(-1), before[known].log_softmax(-1), reduction="sum", log_target=True
+    )
+    return new + anchor * old
 
 
 class AnswerTrainer(Trainer):
     """transformers' Trainer over planned batches, with the loss of answers."""
 
-    def __init__(self, *, held: Sequence[Batch], **said: Any) -> None:
+    def __init__(self, *, held: Sequence[Batch], anchor: float = 0.0, **said: Any) -> None:
         super().__init__(data_collator=lambda items: items[0], **said)
-        self.held = held
+        self.held, self.anchor = held, anchor
         self.running: list[torch.Tensor] = []  # losses of the parts of an update
         self.model_accepts_loss_kwargs = self.loss_is_scaled_for_ga = True
 
@@ -113,7 +135,7 @@ class AnswerTrainer(Trainer):
         self, model: Any, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         """This part's share of the update's mean loss."""
-        loss = answer_loss(model, inputs) / max(num_items_in_batch, 1)
+        loss = answer_loss(model, inputs, self.anchor) / max(num_items_in_batch, 1)
         self.running.append(loss.detach())
         return (loss, None) if return_outputs else loss
 

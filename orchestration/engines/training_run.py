@@ -109,6 +109,7 @@ def train(order: Mapping[str, Any], base: tuple[Any, Any], rows: Sequence[Tokens
     planned = Planned(rows, [part for one in plan for part in parts(one, lengths, config.accumulation)], pad)
     trainer = AnswerTrainer(
         held=_held(held, pad),
+        anchor=config.anchor,
         model=model,
         args=_arguments(root, config, len(plan), large(model)),
         train_dataset=planned,

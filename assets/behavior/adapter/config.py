@@ -35,6 +35,8 @@ class AdapterConfig:
     `strength` is the share of what was learned that is published: the update is scaled by it. Between the base and what
     was fine-tuned lies a model that holds more of both (WiSE-FT, Wortsman et al. 2022): a manner is there before 1, and
     some of what it cost of the facts comes back.
+    `anchor` weighs, against the loss of what is to be learned, how far answer tokens that the base would say by itself
+    move from what it thinks there (KL); 0 learns them like the rest.
     `recompute` trades time for memory: "auto" does for bases above a billion parameters.
     """
 
@@ -44,6 +46,7 @@ class AdapterConfig:
     alpha: float = 16.0
     dropout: float = 0.0
     strength: float = 1.0
+    anchor: float = 1.0
     targets: str | tuple[str, ...] = "all-linear"
     epochs: int = 3
     max_steps: int = 0
