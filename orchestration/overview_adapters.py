@@ -20,7 +20,7 @@ from assets.ports import Lake
 from assets.rendering import counted
 from assets.serving import files
 from assets.serving.release import NONE, Release
-from assets.serving.releases import Releases, Served
+from assets.serving.releases import Releases, Served, template_of
 from orchestration.assembly_adapter import adapters, base
 from orchestration.assembly_serving import releases
 from orchestration.assembly_taint import taints
@@ -46,6 +46,7 @@ def _served(settings: Settings, found: Releases, variant: str, now: Base | None)
     """What is served, as `twohands releases` says; of the base, only what was hashed already is compared."""
 
     def check(release: Release) -> None:
+        template_of(release)
         if settings.generator.engine == "openai":
             return  # another machine holds the models
         if now is not None:
@@ -101,7 +102,7 @@ def line(variant: str, found: Mapping[str, Any]) -> str:
 
 
 def check(settings: Settings, lake: Lake, variant: str) -> str:
-    """ModelError where the release in force cannot answer: its adapter is retired, or its files are others."""
+    """ModelError where the release in force cannot answer: its adapter is retired, or prompts or files are others."""
     found = facts(settings, lake, variant)
     if found["released"] in found["retired"]:
         raise ModelError(

@@ -14,7 +14,7 @@ from orchestration.assembly import open_the_lake
 from orchestration.assembly_serving import base_folder, releases
 from orchestration.config import load
 from tests.behavior.adapter import made
-from tests.serving.models import write
+from tests.serving.models import PROMPT, write
 from tests.test_cli import Project
 from tests.test_cli_behavior import DAY
 
@@ -36,7 +36,7 @@ def project(tmp_path) -> Project:
     Adapters(settings.home / "adapters").publish(made.saved(tmp_path / "scratch"), told)
     write(base_folder(settings), "weights")
     serving = releases(settings, lake)
-    release = Release("b", told.id, "p")
+    release = Release("b", told.id, PROMPT)
     id = serving.propose("main", release, promoted=True, sentence="Better.", against="base").id
     serving.promote("main", id, why="better", by="a test")
     return found

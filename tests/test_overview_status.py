@@ -20,6 +20,7 @@ from orchestration.config import load
 from orchestration.overview_status import text
 from tests.behavior.adapter import made as adapters
 from tests.decision.house import CHANGE, House, shifted
+from tests.serving.models import other_prompts
 from tests.test_cli import Project
 from tests.test_cli_behavior import event
 
@@ -70,7 +71,7 @@ def everything(tmp_path_factory):
     )
     found = releases(settings, lake)
     found._now = lambda: datetime.now(UTC) - timedelta(days=3)
-    release = Release(one.base, one.id, one.template)
+    release = Release(one.base, one.id, f"evidence@{one.template}")
     id = found.propose("main", release, promoted=True, sentence="Better.", against="base").id
     found.promote("main", id, why="better", by="a test")
     return made, one.id, id
@@ -143,6 +144,26 @@ def test_released_adapter_that_was_tampered_with_is_never_said_to_answer(everyth
     assert "served from base meanwhile" in check["detail"]
     assert "Next: restore" in check["detail"]
     assert (apart["served"], apart["problems"]) == (release, []), "another machine holds the models"
+
+
+def test_released_adapter_of_other_prompts_is_never_said_to_answer(everything, monkeypatch):
+    made, adapter, release = everything
+    prompts = other_prompts(monkeypatch)
+    shown, tuned = made.json("releases"), made.json("status")["variants"][0]["adapters"]
+    made.configure(SETTINGS + '[generator]\nengine = "openai"\nurl = "http://127.0.0.1:1/v1"\nmodel = "m"\n')
+    try:
+        apart = made.json("status")["variants"][0]["adapters"]
+    finally:
+        made.configure(SETTINGS)
+    for found in (tuned, apart):  # the prompts are written here, whoever holds the models
+        assert (found["release"], found["served"], found["problems"]) == (release, "base", shown["problems"])
+        assert f"this version of Twohands writes {prompts}" in found["problems"][0]
+    assert "made for prompts" in tuned["retired"][adapter]
+    said = next(line for line in made.run("status")[1].splitlines() if "in force" in line)
+    assert f"served from base meanwhile: {release}: it was made for the prompts" in said
+    doctor = json.loads(made.run("doctor", "--json")[1])
+    [check] = [row for row in doctor["checks"] if row["name"] == "adapters main"]
+    assert (check["ok"], "was made for prompts" in check["detail"]) == (False, True)
 
 
 def test_index_that_cannot_be_read_hides_no_other_part(tmp_path):

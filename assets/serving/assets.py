@@ -59,8 +59,9 @@ def build(variants: dg.PartitionsDefinition, policy: Policy, deps: Iterable[dg.A
             dg.AssetCheckSpec(
                 INTACT,
                 asset=RELEASE,
-                description="Base and adapter of the release in force are, file by file, what was evaluated. Where "
-                "they are not, the newest intact release is served.",
+                description="Base and adapter of the release in force are, file by file, what was evaluated, and its "
+                "prompts are those that this version writes. Where they are not, the newest release of which all of "
+                "that holds is served.",
             )
         ],
         description="What answers are served from: base, adapter and prompt, with the index and encoder that they were "

@@ -1,6 +1,7 @@
 """What a model's folder holds, by hash: whether it is what was promised, and nothing in it can run.
 
-Only files that decide what a model answers are hashed; a card or a license may be corrected.
+Only files that decide what a model answers are hashed; a card or a license may be corrected. The manifest of an adapter
+tells times and costs, which differ whenever the same bits are made again: it has to be there, and is not hashed.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from assets.errors import ModelError
 from assets.fingerprints import digest
 
 DECIDING = (".safetensors", ".json", ".txt", ".model", ".jinja")
+MANIFEST = "twohands.json"  # of an adapter; it has a checksum of its own
 CODE = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".py", ".so")  # pickles, and what imports
 
 Files = Mapping[str, str]  # name within the folder, with "/" -> sha256
 
 
 def hashed(folder: Path, what: str) -> dict[str, str]:
-    """The hash of every deciding file of a folder. `what` names the folder in errors.
+    """The hash of every deciding file of a folder, and none of its manifest. `what` names the folder in errors.
 
     ModelError where it does not exist, holds no weights or could run code.
     """
@@ -40,7 +42,9 @@ def hashed(folder: Path, what: str) -> dict[str, str]:
                 expected="safetensors, and texts",
                 next_step=f"remove it from {folder}, or convert it to safetensors",
             )
-        if path.suffix.lower() in DECIDING:
+        if name == MANIFEST:
+            found[name] = ""
+        elif path.suffix.lower() in DECIDING:
             with path.open("rb") as file:
                 found[name] = hashlib.file_digest(file, "sha256").hexdigest()
     if not any(name.endswith(".safetensors") for name in found):
@@ -61,7 +65,8 @@ def compare(folder: Path, now: Files, promised: Files, what: str) -> None:
     """The same, of a folder that was hashed before: `now` is what it holds."""
     differs = [f"{name} is missing" for name in sorted(promised.keys() - now.keys())]
     differs += [f"{name} was added" for name in sorted(now.keys() - promised.keys())]
-    differs += [f"{name} is another" for name in sorted(now.keys() & promised.keys()) if now[name] != promised[name]]
+    both = sorted(now.keys() & promised.keys() - {MANIFEST})  # which older releases have a hash of
+    differs += [f"{name} is another" for name in both if now[name] != promised[name]]
     if differs:
         raise ModelError(
             f"The {what} in {folder} is not what was released: {', '.join(differs[:5])}",

@@ -1,4 +1,8 @@
-"""Promoting and rolling back: who may, what is verified, and what is served when a folder was tampered with."""
+"""Promoting and rolling back: who may, what is verified, and what is served when a folder was tampered with.
+
+One check decides whether a release may answer, wherever that is asked: its prompts are written by this version of
+Twohands, and its files are those that were released.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from pathlib import Path
 
 from assets.errors import Final, GateRefused, ModelError
 from assets.ports import Lake
+from assets.prompting import TEMPLATES, Template
 from assets.serving import candidates, files
 from assets.serving.candidates import Candidate
 from assets.serving.release import NONE, Move, Moves, Release, UnknownRelease
@@ -23,7 +28,7 @@ class NothingBefore(Final):
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What is to be served: the newest release whose files are what was released, and what is wrong with newer ones."""
+    """What is to be served: the newest release that may answer, and what is wrong with newer ones."""
 
     move: Move | None
     problems: tuple[str, ...] = ()
@@ -78,14 +83,14 @@ class Releases:
         """Makes a candidate, or a release of the past, the one that answers; returns the move that is in force.
 
         GateRefused where the gate refused it, or compared it with something that is not served any more (`force`
-        overrides both, and is noted); ModelError where its files are not those that were evaluated. The former release
-        stays in force then, and whenever anything else fails.
+        overrides both, and is noted); ModelError where its prompts or files are not those that were evaluated. The
+        former release stays in force then, and whenever anything else fails.
         """
         with self._locked(variant):
             current = self.moves.now(variant)
             if current is not None and current.id == id:
                 if current.release is not None:
-                    self.verify(current.release)  # it does not answer where its files are others
+                    self.verify(current.release)  # it does not answer where prompts or files are others
                 return current
             release, gate, forced = self._chosen(variant, id, current, force)
             self.verify(release)
@@ -98,7 +103,7 @@ class Releases:
         """Goes back to the release before the one in force (or to `to`, an id); returns the move.
 
         NothingBefore where nothing was released or `to` is in force, UnknownRelease for an id that never was,
-        ModelError where the files of that release are no longer what they were. The one in force stays then.
+        ModelError where prompts or files of that release are no longer what they were. The one in force stays then.
         """
         with self._locked(variant):
             current = self.moves.now(variant)
@@ -121,7 +126,7 @@ class Releases:
         """
         newest = next(iter(candidates.all_of(self.lake, variant)), None)
         current = self.moves.now(variant)
-        if newest is None or not newest.promoted or newest.against != (current.id if current else NONE):
+        if newest is None or not newest.promoted or newest.against != self._rival(variant, newest, current):
             return current
         if any(move.id == newest.id for move in self.moves.back(variant)):
             return current
@@ -130,7 +135,8 @@ class Releases:
     # ------------------------------------------------------------------------------------------------ reading
 
     def verify(self, release: Release) -> None:
-        """ModelError where base or adapter are not what was released."""
+        """ModelError where prompts, base or adapter are not what was released."""
+        template_of(release)
         files.verify(self._base(release), release.base_files, "base")
         self.verify_adapter(release)
 
@@ -144,9 +150,9 @@ class Releases:
         return self._base(release), self._adapter(release) if release.adapter else None
 
     def served(self, variant: str, check: Callable[[Release], None] | None = None) -> Served:
-        """What is to be loaded now: the release in force, or the newest one below it whose files are intact.
+        """What is to be loaded now: the release in force, or the newest one below it that may answer.
 
-        `check` raises ModelError for a release that may not be served either; by default, where its files differ.
+        `check` raises ModelError for a release that may not; by default it is `verify`.
         """
         move, problems = self.moves.now(variant), []
         while move is not None and move.release is not None:
@@ -180,7 +186,7 @@ class Releases:
                 expected=f"one of {', '.join(known)}" if known else "a candidate that was evaluated; there is none yet",
                 next_step="`twohands releases` lists releases and candidates",
             )
-        serves = current.id if current else NONE
+        serves = self._rival(variant, found, current)
         problem = "" if found.promoted else f"the gate refused it: {found.sentence}"
         if not problem and found.against != serves:
             problem = f"it was compared with {found.against}, and {serves} is served now"
@@ -191,6 +197,11 @@ class Releases:
                 next_step="evaluate it again, or override the gate (--force --why TEXT, which the history keeps)",
             )
         return found.release, found.sentence, bool(problem)
+
+    def _rival(self, variant: str, candidate: Candidate, current: Move | None) -> str:
+        """The id that a candidate has to have been compared with: what is in force, or what answers in its place."""
+        in_force = current.id if current else NONE
+        return in_force if candidate.against == in_force else self.served(variant).id
 
     def _before(self, variant: str, current: Move, to: str) -> Move | None:
         """The move to go back to; None for the base alone."""
@@ -206,6 +217,20 @@ class Releases:
                 next_step="`twohands releases` shows the history",
             )
         return found
+
+
+def template_of(release: Release) -> Template:
+    """The template of a release's prompts; ModelError where this version of Twohands writes other ones."""
+    name, _, version = release.prompt.partition("@")
+    found = TEMPLATES.get(name)
+    if found is None or found.version != version:
+        ours = f"{found.name}@{found.version}" if found else f"templates {', '.join(TEMPLATES)}"
+        raise ModelError(
+            f"it was made for the prompts {release.prompt}, and this version of Twohands writes {ours}",
+            expected="the prompts that it was trained and evaluated with",
+            next_step="fine-tune again, or go back to the version of Twohands that released it",
+        )
+    return found
 
 
 def _says(current: Move | None) -> str:

@@ -21,9 +21,9 @@ from pathlib import Path
 from threading import Lock
 
 from assets.errors import CorruptState, ModelError
-from assets.prompting import TEMPLATES, Template
+from assets.prompting import Template
 from assets.serving.release import NONE, Move, Release
-from assets.serving.releases import Releases
+from assets.serving.releases import Releases, template_of
 
 Marks = tuple[tuple[str, int, int, int, int], ...]
 
@@ -105,9 +105,10 @@ class Watch:
 
         def check(release: Release) -> None:
             self._note(release, seen)
-            template_of(release)
             if self._files:
                 self._releases.verify(release)
+            else:
+                template_of(release)
 
         served = self._releases.served(variant, check)
         release = served.move.release if served.move else None
@@ -129,20 +130,6 @@ class Watch:
         for folder in folders:
             if folder is not None:
                 seen.setdefault(folder, marks(folder))
-
-
-def template_of(release: Release) -> Template:
-    """The template of a release's prompts; ModelError where this version of Twohands writes other ones."""
-    name, _, version = release.prompt.partition("@")
-    found = TEMPLATES.get(name)
-    if found is None or found.version != version:
-        ours = f"{found.name}@{found.version}" if found else f"templates {', '.join(TEMPLATES)}"
-        raise ModelError(
-            f"it was made for the prompts {release.prompt}, and this version of Twohands writes {ours}",
-            expected="the prompts that it was trained and evaluated with",
-            next_step="fine-tune again, or go back to the version of Twohands that released it",
-        )
-    return found
 
 
 def marks(folder: Path) -> Marks:

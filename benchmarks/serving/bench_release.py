@@ -18,11 +18,13 @@ from pathlib import Path
 
 import numpy as np
 
+from assets.prompting import TEMPLATES
 from assets.serving.release import Move, Release
 from assets.serving.releases import Releases
 from orchestration.engines.lake import FolderLake
 
 GOAL = 50.0  # milliseconds
+PROMPT = f"evidence@{TEMPLATES['evidence'].version}"
 
 
 def main() -> None:
@@ -38,7 +40,7 @@ def main() -> None:
 def report(folder: Path, switches: int, base: float, adapter: float) -> None:
     releases = house(folder, base, adapter)
     ids = [propose(releases, name) for name in ("left", "right")]
-    seals = [releases.sealed(Release("b", name, "p")) for name in ("left", "right")]
+    seals = [releases.sealed(Release("b", name, PROMPT)) for name in ("left", "right")]
     number = iter(range(1_000_000))
     whole = [timed(lambda: releases.promote("main", ids[next(number) % 2], why="w", by="b", force=True))
              for _ in range(switches)]  # fmt: skip
@@ -89,7 +91,7 @@ def house(folder: Path, base: float, adapter: float) -> Releases:
 
 
 def propose(releases: Releases, name: str) -> str:
-    return releases.propose("main", Release("b", name, "p"), promoted=True, sentence="s", against="base").id
+    return releases.propose("main", Release("b", name, PROMPT), promoted=True, sentence="s", against="base").id
 
 
 if __name__ == "__main__":

@@ -60,7 +60,8 @@ class Served(World):
 
     def promote(self) -> str:
         found = releases(self.settings, self.house.lake)
-        release = Release(self.adapter.base, self.adapter.id, self.adapter.template, self.graph.encoder.fingerprint)
+        prompt = f"evidence@{self.adapter.template}"
+        release = Release(self.adapter.base, self.adapter.id, prompt, self.graph.encoder.fingerprint)
         id = found.propose("main", release, promoted=True, sentence="Better.", against="base").id
         return found.promote("main", id, why="better", by="a test").id
 
@@ -173,9 +174,8 @@ def test_another_base_retires_every_adapter_and_touches_no_index(world, tmp_path
     found = releases(settings, world.house.lake)
     assert (found.served("main").id, len(found.served("main").problems)) == ("base", 1)  # the new base, alone
     world_settings = releases(world.settings, world.house.lake)
-    id = world_settings.propose(
-        "main", Release("b", "a" * 16, "p"), promoted=True, sentence="", against=world.release
-    ).id
+    other = Release("b", "a" * 16, f"evidence@{world.adapter.template}")
+    id = world_settings.propose("main", other, promoted=True, sentence="", against=world.release).id
     with pytest.raises(ModelError, match="is not what was released"):
         found.promote("main", id, why="it was better", by="a test")
     trying = trials(settings, world.data, lambda: world.graph.hand, found)

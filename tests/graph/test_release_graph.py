@@ -13,7 +13,7 @@ from orchestration.assembly import open_the_lake
 from orchestration.assembly_decision import decision
 from orchestration.assembly_serving import adapter_folder, base_folder, releases
 from tests.graph.plots import unplotted
-from tests.serving.models import write
+from tests.serving.models import PROMPT, other_prompts, write
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def propose(graph, found, adapter: str, promoted: bool = True) -> str:
     write(adapter_folder(graph.settings, adapter), f"weights of {adapter}")
     now = found.moves.now("main")
     said = "Promote: `better` | by far." if promoted else "Refuse: less right."
-    release = Release("b1", adapter, "evidence@1", "encoder", "index-7")
+    release = Release("b1", adapter, PROMPT, "encoder", "index-7")
     return found.propose("main", release, promoted=promoted, sentence=said, against=now.id if now else "base").id
 
 
@@ -64,7 +64,7 @@ def test_release_follows_the_gate_once(graph, instance, found):
     metadata = shown(run(graph, instance))
     assert unplotted(instance, [RELEASE]) == []
     assert metadata["release"] == metadata["served"] == id
-    assert "evidence@1" in metadata["pointer"]
+    assert PROMPT in metadata["pointer"]
     assert "Promote: 'better' ¦ by far." in metadata["history"]  # a table's cell, whatever the text holds
     first = version(instance)
     assert shown(run(graph, instance))["moves"] == 1
@@ -102,6 +102,15 @@ def test_tampered_release_fails_its_check(graph, instance, found):
     metadata = shown(result)
     assert (metadata["release"], metadata["served"]) == (id, "base")
     assert "model.safetensors is another" in metadata["problems"]
+
+
+def test_release_of_other_prompts_fails_the_same_check(graph, instance, found, monkeypatch):
+    id = propose(graph, found, "a1")
+    assert shown(run(graph, instance))["served"] == id
+    other_prompts(monkeypatch)
+    result = run(graph, instance)
+    assert [(c.check_name, c.passed) for c in result.get_asset_check_evaluations()] == [(INTACT, False)]
+    assert (shown(result)["release"], shown(result)["served"]) == (id, "base")
 
 
 def test_move_by_hand_needs_a_reason(graph, instance, found):

@@ -23,7 +23,7 @@ from tests.behavior.adapter import made as trained
 from tests.behavior.dataset import made
 from tests.decision.house import REFERENCE, House, steady
 from tests.graph.test_dataset_graph import ROWS, World
-from tests.serving.models import write
+from tests.serving.models import PROMPT, write
 
 APPROVED = {APPROVE_TAG: "yes"}
 
@@ -48,7 +48,7 @@ class Tainted(World):
         write(base_folder(self.settings), "base weights")
         told = trained.adapter(dataset=self.manifest.digest, content=self.manifest.content)
         Adapters(self.settings.home / "adapters").publish(trained.saved(self.settings.home / "scratch"), told)
-        found, release = releases(self.settings, self.lake), Release("b", told.id, "p")
+        found, release = releases(self.settings, self.lake), Release("b", told.id, PROMPT)
         id = found.propose("main", release, promoted=True, sentence="Better.", against="base").id
         found.promote("main", id, why="better", by="a test")
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any, cast
+
+import pytest
 
 from assets.ports import Lake
+from assets.prompting import TEMPLATES
 from assets.serving.release import Release
 from assets.serving.releases import Releases
 
+PROMPT = f"evidence@{TEMPLATES['evidence'].version}"
 START = datetime(2026, 11, 5, 12, tzinfo=UTC)
 
 
@@ -29,9 +35,9 @@ class House:
     def adapter(self, release: Release) -> Path:
         return self.folder / "adapters" / release.adapter
 
-    def propose(self, adapter: str, *, promoted: bool = True, against: str | None = None) -> str:
+    def propose(self, adapter: str, *, promoted: bool = True, against: str | None = None, prompt: str = PROMPT) -> str:
         """The id of a candidate with this adapter, which the gate compared with what is in force."""
-        release = Release("b1", adapter, "evidence@1", "encoder", "index-7")
+        release = Release("b1", adapter, prompt, "encoder", "index-7")
         if not self.adapter(release).exists():
             write(self.adapter(release), f"weights of {adapter}")
         in_force = self.releases.moves.now("main")
@@ -41,6 +47,13 @@ class House:
 
     def promote(self, adapter: str, **options) -> str:
         return self.releases.promote("main", self.propose(adapter), why=f"{adapter} is better", by="ann", **options).id
+
+
+def other_prompts(patch: pytest.MonkeyPatch) -> str:
+    """From now on this version of Twohands writes other prompts; their name and version."""
+    changed = replace(TEMPLATES["evidence"], separator="\n--\n")
+    patch.setitem(cast(Any, TEMPLATES), "evidence", changed)
+    return f"evidence@{changed.version}"
 
 
 def write(folder: Path, weights: str) -> None:

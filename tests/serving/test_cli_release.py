@@ -8,12 +8,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from click.testing import CliRunner
 
+from assets.errors import ModelError
 from assets.serving.release import Release
 from orchestration.assembly import open_the_lake
 from orchestration.assembly_serving import adapter_folder, base_folder, releases
 from orchestration.cli import cli
 from orchestration.config import load
-from tests.serving.models import write
+from tests.serving.models import PROMPT, other_prompts, write
 
 
 class Line:
@@ -29,7 +30,7 @@ class Line:
         write(folder / "models" / "small", "base weights")
 
     def propose(self, adapter: str, promoted: bool = True) -> str:
-        release = Release("b1", adapter, "evidence@1", "encoder", "index-7")
+        release = Release("b1", adapter, PROMPT, "encoder", "index-7")
         write(adapter_folder(self.settings, adapter), f"weights of {adapter}")
         now = self.releases.moves.now("main")
         said = "Promote: better." if promoted else "Refuse: less right."
@@ -76,7 +77,7 @@ def test_promote_shows_the_pointer_and_rollback_takes_it_back(line):
     text = line.run("releases").stdout
     for part in (
         f"main: {id} answers since {shown['since'][:10]}\n",
-        "evidence@1",
+        PROMPT,
         "it cites",
         "passed  Promote: better.",
     ):
@@ -96,6 +97,25 @@ def test_tampered_release_is_shown_with_what_is_served_meanwhile(line):
     assert "model.safetensors is another" in found["problems"][0]
     said = line.run("releases").stdout
     assert said.startswith(f"main: {id} has been in force since {found['since'][:10]}\nserved from base meanwhile:")
+
+
+def test_release_of_other_prompts_is_not_said_to_answer_nor_put_in_force(line, monkeypatch):
+    first = line.json("promote", line.propose("a1"))["release"]
+    second = line.json("promote", line.propose("a2"))["release"]
+    waiting = line.propose("a3")
+    prompts = other_prompts(monkeypatch)
+    found = line.json("releases")
+    assert (found["release"], found["served"]) == (second, "base")
+    for id, problem in zip((second, first), found["problems"], strict=True):
+        assert problem.startswith(f"{id}: it was made for the prompts {PROMPT}, and this version of Twohands writes")
+        assert f"writes {prompts}. Expected: " in problem
+    assert "served from base meanwhile:" in line.run("releases").stdout
+    for arguments in (("promote", waiting), ("promote", first), ("promote", second), ("rollback",)):
+        with pytest.raises(ModelError, match="made for the prompts"):
+            line.run(*arguments)
+    assert line.json("releases")["pointer"] == found["pointer"]
+    assert line.json("rollback", "--to", "base")["release"] == "base"
+    assert line.json("releases")["problems"] == []
 
 
 @pytest.mark.parametrize(
@@ -129,14 +149,12 @@ def test_forced_promotion_is_marked(line):
 
 @pytest.mark.parametrize("id", ["../etc", "", "a/b", ".hidden"])
 def test_name_of_an_adapter_stays_in_its_folder(line, id):
-    from assets.errors import ModelError
-
     with pytest.raises(ModelError, match="no id of an adapter"):
         adapter_folder(line.settings, id)
 
 
 def test_base_from_the_hub_is_pinned_and_not_downloaded(tmp_path):
-    from assets.errors import ConfigError, ModelError
+    from assets.errors import ConfigError
 
     def configured(revision: str):
         file = tmp_path / "twohands.toml"

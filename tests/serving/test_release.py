@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -12,10 +13,10 @@ from hypothesis import strategies as st
 
 from assets.errors import CorruptState, GateRefused, ModelError
 from assets.serving import candidates
-from assets.serving.release import Moves, UnknownRelease
+from assets.serving.release import Moves, Release, UnknownRelease
 from assets.serving.releases import NothingBefore
 from orchestration.engines.lake import FolderLake, open_lake
-from tests.serving.models import House, write
+from tests.serving.models import PROMPT, House, other_prompts, write
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def test_promoted_release_is_the_pointer(house):
         "index": "index-7",
         "base": "b1",
         "adapter": "a1",
-        "prompt": "evidence@1",
+        "prompt": PROMPT,
         "encoder": "encoder",
         "created": "2026-11-05T14:00:00.000+00:00",
         "why": "an adapter that cites",
@@ -246,6 +247,39 @@ def test_another_base_retires_every_adapter(house):
     assert "base" in served.problems[0]
 
 
+def test_other_prompts_retire_every_release_and_a_new_one_takes_its_place(house, monkeypatch):
+    first = house.promote("a1")
+    prompts = other_prompts(monkeypatch)
+    served = house.releases.served("main")
+    assert (served.id, len(served.problems)) == ("base", 1)
+    assert house.releases.moves.now("main").id == first
+    second = house.propose("a2", against=served.id, prompt=prompts)  # compared with what answers meanwhile
+    assert house.releases.follow("main", why="", by="graph").id == second
+    assert house.releases.served("main").problems == ()
+    third = house.propose("a3", against="base", prompt=prompts)
+    with pytest.raises(GateRefused, match=f"compared with base, and {second} is served now"):
+        house.releases.promote("main", third, why="w", by="ann")
+    with pytest.raises(ModelError, match="made for the prompts"):
+        house.releases.rollback("main", why="w", by="ann")
+    assert in_force(house) == second
+
+
+def test_adapter_made_again_to_the_same_bits_is_what_was_released(house):
+    """Its manifest tells other times and costs, and of a release of before holds a hash."""
+    manifest = house.folder / "adapters" / "a1" / "twohands.json"
+    write(manifest.parent, "weights of a1")
+    manifest.write_text('{"created": "monday"}')
+    first = house.promote("a1")
+    manifest.write_text('{"created": "tuesday"}')
+    assert house.releases.served("main").problems == ()
+    assert house.releases.sealed(Release("b1", "a1", PROMPT)).id == first
+    release = house.releases.moves.now("main").release
+    hashes = {**release.adapter_files, "twohands.json": hashlib.sha256(b"then").hexdigest()}
+    house.releases.verify(replace(release, adapter_files=hashes))
+    manifest.unlink()
+    assert "twohands.json is missing" in house.releases.served("main").problems[0]
+
+
 def test_card_beside_the_weights_may_be_corrected(house):
     first = house.promote("a1")
     (house.folder / "adapters" / "a1" / "README.md").write_text("a better card")
@@ -254,8 +288,6 @@ def test_card_beside_the_weights_may_be_corrected(house):
 
 
 def test_id_names_what_answers_and_not_what_is_retrieved(house):
-    from dataclasses import replace
-
     release = house.releases.sealed(candidates.load(house.lake, "main", house.propose("a1")).release)
     assert replace(release, index="index-8", encoder="other").id == release.id
     for other in ({"base": "b2"}, {"adapter": "a2"}, {"prompt": "p"}, {"adapter_files": {"model.safetensors": "0"}}):

@@ -9,12 +9,10 @@ import pytest
 
 from assets.errors import CorruptState, ModelError
 from assets.prompting import TEMPLATES
-from assets.serving.release import Release
+from assets.serving.release import Move, Release
 from assets.serving.watching import Watch
 from orchestration.engines.lake import FolderLake
-from tests.serving.models import House, write
-
-PROMPT = f"evidence@{TEMPLATES['evidence'].version}"
+from tests.serving.models import PROMPT, START, House, write
 
 
 class Counting:
@@ -49,8 +47,8 @@ def watched(counting, **options) -> Watch:
     return Watch(counting, base=lambda: "b0", template=TEMPLATES["evidence"], usual=usual, **options)
 
 
-def release(house: House, adapter: str, prompt: str = PROMPT, variant: str = "main") -> str:
-    made = Release("b1", adapter, prompt, "encoder", "index-7")
+def release(house: House, adapter: str, variant: str = "main") -> str:
+    made = Release("b1", adapter, PROMPT, "encoder", "index-7")
     if not house.adapter(made).exists():
         write(house.adapter(made), f"weights of {adapter}")
     now = house.releases.moves.now(variant)
@@ -126,7 +124,9 @@ def test_base_that_is_another_is_answered_by_alone(house, watch):
 @pytest.mark.parametrize("prompt", ["evidence@000000000000", "poems@1", "evidence", ""])
 def test_release_of_other_prompts_is_not_served(house, watch, prompt):
     first = release(house, "a1")
-    release(house, "a2", prompt)
+    made = house.releases.sealed(Release("b1", "a1", prompt))
+    former = house.releases.moves.now("main")
+    house.releases.moves.append("main", Move(2, "promote", made, START.isoformat(), "w", "b", former.name, former.name))
     now = watch.current("main")
     assert now.release_id == first
     assert "this version of Twohands writes" in now.problems[0]

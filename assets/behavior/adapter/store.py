@@ -35,9 +35,9 @@ from assets.behavior.adapter import card
 from assets.behavior.adapter.weights import tensors
 from assets.errors import CorruptState, DiskFull, EngineBusy, ModelError
 from assets.fingerprints import sha256_text
-from assets.serving.files import CODE, Files
+from assets.serving.files import CODE, MANIFEST, Files
 
-WEIGHTS, CONFIG, MANIFEST, README = "adapter_model.safetensors", "adapter_config.json", "twohands.json", "README.md"
+WEIGHTS, CONFIG, README = "adapter_model.safetensors", "adapter_config.json", "README.md"
 SAVED = (CONFIG, WEIGHTS)
 LOCK_SECONDS = 60.0
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
