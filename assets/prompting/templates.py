@@ -1,7 +1,8 @@
 """The two templates: evidence statements for small bases, whole passages for large ones. Each is versioned by hash.
 
-A template's version is the hash of what decides its prompts: its texts here, and the code of the rules that pick and
-word the evidence (comments and docstrings aside). A release carries it: answers are told apart by what was shown.
+A template's version is the hash of what decides its prompts: its texts and the code that fills them in, and the code of
+the rules that pick and word what is shown (comments and docstrings aside). A release carries it: answers are told apart
+by what was shown.
 """
 
 from __future__ import annotations
@@ -9,15 +10,16 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
+import importlib
 import inspect
 import re
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Any
 
-from assets.prompting import blocks, cues, sentences
-from assets.prompting import evidence as ranking
-from assets.prompting.evidence import Evidence, Passage
+from assets.prompting.evidence import Evidence, Passage, passage
 
 REFUSAL = "The passages do not say."
 CITATION = "{answer} [{number}]"
@@ -53,7 +55,7 @@ class Template:
             CITATION,
             NUMBERED.pattern,
         ]
-        rules = _RULES if self.shows == "evidence" else ()
+        rules = (Template.messages, Template._entry, *_RULES[self.shows])
         return hashlib.sha256("\0".join([*texts, *map(_source, rules)]).encode()).hexdigest()[:12]
 
     def messages(
@@ -81,16 +83,21 @@ def plain_answer(sentence: str, number: int) -> str:
 
 
 @functools.cache
-def _source(module: ModuleType) -> str:
-    """The code of a module as its syntax tree, without docstrings: what is only reworded or reformatted stays equal."""
-    tree = ast.parse(inspect.getsource(module))
+def _source(code: ModuleType | Callable[..., Any]) -> str:
+    """The code of a module or function as its syntax tree, without docstrings: what is only reworded or reformatted
+    stays equal."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(code)))
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
             node.body = node.body[1:]
     return ast.dump(tree)
 
 
-_RULES = (blocks, sentences, cues, ranking)
+_RULES: Mapping[str, Sequence[ModuleType | Callable[..., Any]]] = {
+    # by name: the package calls two of its functions as it does their modules
+    "evidence": [importlib.import_module(f"assets.prompting.{n}") for n in ("blocks", "sentences", "cues", "evidence")],
+    "passages": [passage],
+}
 
 TEMPLATES: Mapping[str, Template] = {
     "evidence": Template(

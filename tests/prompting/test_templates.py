@@ -6,7 +6,19 @@ from dataclasses import replace
 
 import pytest
 
-from assets.prompting import REFUSAL, TEMPLATES, Evidence, Passage, plain_answer, templates
+from assets.prompting import (
+    REFUSAL,
+    TEMPLATES,
+    Evidence,
+    Passage,
+    Template,
+    passage,
+    plain_answer,
+    sentences,
+    statements,
+    support,
+    templates,
+)
 
 SHOWN = [
     Evidence(2, "Lockers", "A locker costs 4 euros a month.", "strong", 0.9),
@@ -73,6 +85,23 @@ def test_template_version_covers_the_rules_but_not_their_comments(monkeypatch) -
         trees[name] = templates._source(templates)
     templates._source.cache_clear()
     assert trees["plain"] == trees["commented"] != trees["changed"]
+
+
+FILLS_IN = [(shows, code) for shows in TEMPLATES for code in (Template.messages, Template._entry, passage)]
+RANKS = [("evidence", code) for code in (support, sentences, statements)]
+
+
+@pytest.mark.parametrize(("shows", "code"), [*FILLS_IN, *RANKS])
+def test_template_version_covers_all_code_that_decides_its_prompts(monkeypatch, shows, code) -> None:
+    before, real = TEMPLATES[shows].version, templates.inspect.getsource
+    written = real(code)
+    edited = written.replace("return ", "return None or ")
+    assert edited != written
+    monkeypatch.setattr(templates.inspect, "getsource", lambda thing: real(thing).replace(written, edited))
+    templates._source.cache_clear()
+    changed = TEMPLATES[shows].version
+    templates._source.cache_clear()
+    assert changed != before
 
 
 def test_plain_answer_cites() -> None:
