@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -13,6 +14,7 @@ from assets.errors import GateRefused
 from assets.ports import Lake, Ledger
 
 LOCK_SECONDS = 600.0
+_MONEY = "decisions-budget"  # the lock of the money that all variants share; no variant's own is named like it
 _TRY = "#"  # and a number: the try of a run that failed before
 
 
@@ -34,10 +36,11 @@ def locked(lake: Lake, variant: str) -> AbstractContextManager[object]:
 
 
 class Finetunes:
-    """Who may fine-tune what, by the ledger."""
+    """Who may fine-tune what, by the ledger. `over_budget` says why one more of a variant does not fit into the month;
+    nothing where it does."""
 
-    def __init__(self, lake: Lake, ledger: Ledger, store: Store) -> None:
-        self._lake, self._ledger, self._store = lake, ledger, store
+    def __init__(self, lake: Lake, ledger: Ledger, store: Store, over_budget: Callable[[str], str]) -> None:
+        self._lake, self._ledger, self._store, self._over_budget = lake, ledger, store, over_budget
 
     def due(self, variant: str) -> tuple[str, str] | None:
         """The verdict that asks for a fine-tune which nobody has claimed: its id and its run key."""
@@ -56,8 +59,8 @@ class Finetunes:
     def begin(self, variant: str, cause: str, run: str, by: str) -> Claim:
         """Claims the fine-tune that a verdict asks for, for a run.
 
-        GateRefused when it asks for none any more, or another run has it; the same run may ask again, and goes on. So
-        may any run where the one before is known to have failed.
+        GateRefused when it asks for none any more, another run has it, or the month's money is claimed by now; the same
+        run may ask again, and goes on. So may any run where the one before is known to have failed.
         """
         with locked(self._lake, variant):
             held = self.requests(variant, cause)
@@ -79,8 +82,20 @@ class Finetunes:
                 )
             day = str(found[1].evidence["day"])
             request = Request(cause=cause, run_key=run, by=by, day=day).entry(at=datetime.now(UTC), variant=variant)
-            self._ledger.append(request)
+            with self._lake.lock(_MONEY, LOCK_SECONDS):
+                self._check_budget(variant)
+                self._ledger.append(request)
             return self._claim(variant, cause, day, request.id, resumed=False)
+
+    def _check_budget(self, variant: str) -> None:
+        """GateRefused where other variants claimed the money since the verdict was said."""
+        if why := self._over_budget(variant):
+            raise GateRefused(
+                f"the verdict asks for a fine-tune of variant {variant!r}, {why}",
+                expected="money and GPU hours for it in this month's budget",
+                next_step="wait for the fine-tunes that have not ended (`twohands ledger --kind request`), raise "
+                "decision.budget, or override it (`twohands finetune --force --why TEXT`)",
+            )
 
     def override(self, variant: str, last: date, why: str, by: str, run: str) -> Claim:
         """Claims a fine-tune of the days up to `last` that no verdict asks for: a person (`by`) says why.

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from assets.decision.baselines import Contract, sigmoid
+from assets.decision.budget import Month
 from assets.decision.config import ShiftConfig
 from assets.decision.counts import DailyCounts
-from assets.decision.ledger import Approval, Entry, Finished, Kind, Request, Retraction, Spend
+from assets.decision.ledger import Approval, Entry, Finished, Kind, Request, Retraction
 from assets.decision.policy import Deploy, Situation
 from assets.decision.store import Record
 from assets.decision.tainted import Tainted, answered
-from assets.ports import Ledger
 
 RECENT, TRAFFIC = 14, 28  # days: of knowledge failures, of traffic
 NEAR = 3  # days between a deploy and a change, or two guesses of a change, that count as one
@@ -43,11 +43,10 @@ def situation(
     config: ShiftConfig,
     entries: Sequence[Entry],
     measured: Measured,
-    spend: tuple[float, float],
+    month: Month,
 ) -> Situation:
-    """All that a verdict of this variant is made of. `entries` are the variant's own, in order of time; `spend` is
-    what `month_spend` says."""
-    spent, hours = spend
+    """All that a verdict of this variant is made of. `entries` are the variant's own, in order of time; `month` is
+    what `Money.month` says."""
     if record is None or contract is None or record.probation:
         have = (record.day - record.since).days + 1 if record else counts.days
         start = Situation(
@@ -55,8 +54,7 @@ def situation(
             learning=max(config.reference_days - max(have, 0), 1),
             reference_days=config.reference_days,
             threshold=config.threshold,
-            spent=spent,
-            gpu_hours=hours,
+            **month._asdict(),
         )
         return start if record is None else _on_probation(start, record)
     fired, changed = record.fired, record.changed
@@ -78,8 +76,7 @@ def situation(
         traffic=traffic(counts),
         knowledge=knowledge(counts, contract),
         deploy=_deploy(measured, variant, since, record.day) if fired else None,
-        spent=spent,
-        gpu_hours=hours,
+        **month._asdict(),
         pending=last.pending,
         failed=last.failed,
         last_finetune=last.day,
@@ -115,13 +112,6 @@ def with_taint(now: Situation, tainted: Tainted, entries: Sequence[Entry], limit
         return found
     last = _last_finetune(entries)
     return replace(found, pending=last.pending, failed=last.failed, last_finetune=last.day, last_released=last.released)
-
-
-def month_spend(ledger: Ledger, today: date) -> tuple[float, float]:
-    """Money and GPU hours of the calendar month, of all variants: they share one budget."""
-    first = datetime(today.year, today.month, 1, tzinfo=UTC)
-    spends = [Spend.of(entry) for entry in ledger.entries([Kind.SPEND], since=first)]
-    return sum(s.amount for s in spends), sum(s.seconds for s in spends if s.what == "gpu") / 3600
 
 
 class _Last(NamedTuple):

@@ -30,9 +30,10 @@ from assets.behavior.pipeline import BUILT
 from assets.decision import baselines
 from assets.decision.acting import Claim, Finetunes, locked
 from assets.decision.baselines import Contract
+from assets.decision.budget import Money
 from assets.decision.config import ShiftConfig
 from assets.decision.counts import EMPTY, BadCounts, DailyCounts, from_table
-from assets.decision.judging import Measured, month_spend, situation, with_taint
+from assets.decision.judging import Measured, situation, with_taint
 from assets.decision.ledger import Decided, Entry, Kind, Override, Retraction
 from assets.decision.policy import Action, Rules, Situation, Verdict, decide
 from assets.decision.reading import Watch, day_after, read, same_watch
@@ -48,6 +49,7 @@ _TRIES = 3
 _JUDGED = "decision/judged"  # the stamp of the newest verdict, noted as its last act
 _OPEN = (Action.FINETUNE, Action.PROPOSE, Action.BLOCKED)
 _ANSWERS = (Kind.APPROVAL, Kind.OVERRIDE, Kind.REQUEST, Kind.FINISHED)  # after which a verdict may be another
+_SHARED = (Kind.REQUEST, Kind.FINISHED)  # those that another variant's may be other after, too: there is one budget
 _AGAIN = "~"  # and a number: a verdict that was said before, and unsaid since
 
 
@@ -103,7 +105,8 @@ class Decision:
         today: Callable[[], date] = lambda: datetime.now(UTC).date(),
     ) -> None:
         self.lake, self.ledger, self.store = lake, ledger, Store(lake)
-        self.finetunes = Finetunes(lake, ledger, self.store)
+        self._money = Money(ledger, variants, rules, today)
+        self.finetunes = Finetunes(lake, ledger, self.store, self._money.over)
         self.variants, self.config, self.rules = tuple(variants), config, rules
         self._measured, self._release, self._today, self._closing = measured, release, today, close_after_days
         self._tainting = tainting or Untainted()
@@ -151,7 +154,7 @@ class Decision:
                 repr(self.rules(variant)),
                 repr(self._release(variant)),
                 self._tainting.stamp(variant),
-                *(e.id for e in self.ledger.entries(_ANSWERS, variant=variant)),
+                *(e.id for e in self.ledger.entries(_ANSWERS) if e.variant == variant or e.kind in _SHARED),
             ]
         )
 
@@ -244,8 +247,8 @@ class Decision:
             record = self._observe(variant, counts)
             contract = self.store.contract(variant)
             entries = self.ledger.entries(variant=variant)
-            spent = month_spend(self.ledger, self._today())
-            now = situation(variant, record, counts, contract, config, entries, self._measured, spent)
+            month = self._money.month(variant)
+            now = situation(variant, record, counts, contract, config, entries, self._measured, month)
             now = with_taint(now, tainted, entries, rules.max_tainted_share)
             verdict = decide(now, rules)
             fact = Decided(

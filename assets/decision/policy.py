@@ -1,7 +1,8 @@
 """From evidence to a verdict. The policy can only suppress: by itself it never starts what the sequential test has not
 shown.
 
-The first row that fits decides. "may" is what a person's approval turns into `finetune`. "tainted" is: more than
+The first row that fits decides. "may" is what a person's approval turns into `finetune`. What other
+fine-tunes that have not ended are expected to cost counts as spent (budget.py). "tainted" is: more than
 `max_tainted_share` of the rows that the released adapter was trained on were corrected, deleted or erased since, and
 no person said no to a fine-tune for that.
 
@@ -36,6 +37,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
+from assets.decision.budget import affordable, claimed, in_hours, over_budget
 from assets.decision.config import LABELED_EVENTS
 from assets.decision.situation import Action, Deploy, Gate, Rules, Situation, Verdict
 
@@ -123,9 +125,8 @@ def _tainted(now: Situation, rules: Rules) -> Iterator[tuple[Action, str]]:
         yield Action.BLOCKED, _failed(now)
     if now.pending:
         yield Action.BLOCKED, f"{said}, and a fine-tune was requested and has not ended."
-    for exceeded, why in _budget(now, rules):
-        if exceeded:
-            yield Action.BLOCKED, f"{said}, {why}."
+    if why := over_budget(now, rules):
+        yield Action.BLOCKED, f"{said}, {why}."
     limit, cost = f"more than {rules.max_tainted_share:.1%}", f"about {rules.cost:.2f} {money}"
     if now.tainted.answer == "approved":
         yield Action.FINETUNE, f"{said}, {limit}, and a person approved: fine-tune without them, for {cost}."
@@ -140,20 +141,6 @@ def _failed(now: Situation) -> str:
     return (
         f"The fine-tune of the evidence up to {now.last_finetune} failed ({now.failed}): run it again "
         "(re-execute its run, or `twohands finetune`)."
-    )
-
-
-def _budget(now: Situation, rules: Rules) -> Iterator[tuple[bool, str]]:
-    """Whether one more fine-tune would exceed the month's money or GPU hours, and the words for it."""
-    money, hours = rules.currency, rules.gpu_hours_per_month
-    yield (
-        now.spent + rules.cost > rules.per_month,
-        f"and {rules.cost:.2f} {money} more would exceed the month's budget ({now.spent:.2f} of "
-        f"{rules.per_month:.2f} {money} are spent)",
-    )
-    yield (
-        hours is not None and now.gpu_hours + rules.finetune_hours > hours,
-        f"and {rules.finetune_hours:g} more GPU hours would exceed the month's {hours} ({now.gpu_hours:.2f} are used)",
     )
 
 
@@ -173,8 +160,8 @@ def _suppressed(now: Situation, rules: Rules) -> Iterator[tuple[bool, Action, st
         Action.WAIT,
         f"and {now.examples} of {rules.min_examples} corrected examples are there since then",
     )
-    for exceeded, why in _budget(now, rules):
-        yield exceeded, Action.BLOCKED, why
+    why = over_budget(now, rules)
+    yield bool(why), Action.BLOCKED, why
     yield now.approval == "denied", Action.BLOCKED, "and a person decided against a fine-tune"
     if now.approval == "approved":
         return
@@ -256,15 +243,15 @@ def _gates(now: Situation, rules: Rules) -> Iterator[Gate]:
     yield Gate("examples", now.examples >= rules.min_examples, str(now.examples), f">= {rules.min_examples}")
     yield Gate(
         "budget",
-        now.spent + rules.cost <= rules.per_month,
-        f"{now.spent:.2f} + {rules.cost:.2f} {rules.currency}",
+        affordable(now, rules),
+        f"{now.spent:.2f}{claimed(now.claimed)} + {rules.cost:.2f} {rules.currency}",
         f"<= {rules.per_month:.2f} {rules.currency} a month",
     )
     if rules.gpu_hours_per_month is not None:
         yield Gate(
             "gpu_hours",
-            now.gpu_hours + rules.finetune_hours <= rules.gpu_hours_per_month,
-            f"{now.gpu_hours:.2f} + {rules.finetune_hours:g} h",
+            in_hours(now, rules),
+            f"{now.gpu_hours:.2f}{claimed(now.claimed_hours)} + {rules.finetune_hours:g} h",
             f"<= {rules.gpu_hours_per_month:g} h a month",
         )
     worth = gain(now, rules) * rules.payback_days

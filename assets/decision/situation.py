@@ -61,7 +61,8 @@ class Situation:
     `evidence` is M of the newest day and `highest` the most that it was; `fired` the first day on which it reached the
     threshold (of this restatement). `examples` are corrected ones since `changed`; `excess` is by how much the share
     of failures among all interactions rose since then, `traffic` interactions a day. `knowledge` holds the rate of
-    knowledge failures in the reference and in the last 14 days, and how many standard errors apart they are.
+    knowledge failures in the reference and in the last 14 days, and how many standard errors apart they are. `spent`,
+    `gpu_hours`, `claimed` and `claimed_hours` are those of the month (budget.Month).
     """
 
     day: date
@@ -86,6 +87,8 @@ class Situation:
     last_released: bool = True
     spent: float = 0.0
     gpu_hours: float = 0.0
+    claimed: float = 0.0
+    claimed_hours: float = 0.0
     approval: str = ""  # "approved", "denied" or nothing
     tainted: Tainted = field(default_factory=Tainted)
 
