@@ -110,4 +110,13 @@ def restated(threshold: float, restatements: int) -> float:
 
     All restatements together may add alpha/2 to the probability of a false trigger: sum over r >= 1 of 1/((r+1)(r+2)).
     """
-    return threshold * ((restatements + 1) * (restatements + 2) if restatements else 1)
+    return threshold * _raised(restatements)
+
+
+def unrevised(threshold: float, restatements: int) -> float:
+    """c, from the threshold of the r-th restatement."""
+    return threshold / _raised(restatements)
+
+
+def _raised(restatements: int) -> int:
+    return (restatements + 1) * (restatements + 2) if restatements else 1

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from assets.decision.config import unrevised
 from assets.decision.policy import Verdict
 from assets.decision.shift import NEW_TASK, Evidence, Reading
 from assets.decision.store import Record
@@ -37,9 +38,9 @@ def of_evidence(
     former: Sequence[Evidence] = (),
     acted: Sequence[Evidence] = (),
 ) -> Metadata:
-    """M of the newest day against `threshold`, the one in force after `restatements` corrections; shares of events;
-    the likeliest day of change; a plot. `former` holds what was said before those corrections, `acted` the evidence
-    that fine-tunes have consumed."""
+    """M of the newest day against `threshold`, the one in force after `restatements` corrections, and the label watch
+    against that of an unrevised history; shares of events; the likeliest day of change; a plot. `former` holds what was
+    said before those corrections, `acted` the evidence that fine-tunes have consumed."""
     newest = float(evidence.total[-1]) if len(evidence.total) else 0.0
     highest = float(evidence.total.max()) if len(evidence.total) else 0.0
     watch = float(evidence.label_watch[-1]) if len(evidence.label_watch) else 0.0
@@ -49,7 +50,7 @@ def of_evidence(
         "M_of_threshold": newest / threshold,
         "highest_M": highest,
         "label_watch": watch,
-        "label_watch_of_threshold": watch / evidence.threshold,
+        "label_watch_of_threshold": watch / unrevised(threshold, restatements),
         "restatements": restatements,
         "days_monitored": len(evidence.total),
     }

@@ -16,6 +16,7 @@ import numpy as np
 
 from assets.decision import baselines
 from assets.decision.baselines import Contract
+from assets.decision.config import unrevised
 from assets.decision.shift import Evidence, Reading
 from assets.errors import CorruptState
 from assets.fingerprints import sha256_text
@@ -68,12 +69,13 @@ class Record:
     @property
     def fired(self) -> date | None:
         """The first day on which M reached the threshold."""
-        return self._crossed(self.total)
+        return self._crossed(self.total, self.threshold)
 
     @property
     def labels_moved(self) -> date | None:
-        """The first day on which the watch of the labelled share reached the threshold of an unrevised history."""
-        return self._crossed(self.labels)
+        """The first day on which the watch of the labelled share reached the threshold of an unrevised history.
+        It can only suppress: corrections raise the threshold of M, and make the watch no blinder."""
+        return self._crossed(self.labels, unrevised(self.threshold, self.restatements))
 
     def as_evidence(self) -> Evidence:
         """The trajectory as the test gave it, as far as it is kept."""
@@ -84,8 +86,8 @@ class Record:
         """What the newest day says beyond M."""
         return Reading(self.shares, self.changed, self.event, self.size, self.topics)
 
-    def _crossed(self, series: tuple[float, ...]) -> date | None:
-        reached = (n for n, value in enumerate(series) if value >= self.threshold)
+    def _crossed(self, series: tuple[float, ...], threshold: float) -> date | None:
+        reached = (n for n, value in enumerate(series) if value >= threshold)
         number = next(reached, None)
         return None if number is None else date.fromordinal(self.since.toordinal() + number)
 
