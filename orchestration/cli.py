@@ -1,6 +1,7 @@
 """The command line. Everything the UI can start, this can too: in process, without a daemon.
 
-Results go to stdout, all else to stderr. Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 gate refused.
+Results go to stdout, all else to stderr. Exit codes: 0 done, 1 failed, 2 wrong usage (or a question that
+cannot be asked) or configuration, 3 gate refused.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 import click
 
-from assets.errors import ConfigError, GateRefused, NothingPublished, TwohandsError
+from assets.errors import BadQuestion, ConfigError, GateRefused, NothingPublished, TwohandsError
 from orchestration import (
     cli_alert,
     cli_ask,
@@ -273,7 +274,7 @@ def _guarded(run: Callable[[], Any]) -> Callable[[], Any]:
     def guarded() -> Any:
         try:
             return run()
-        except ConfigError as error:
+        except (ConfigError, BadQuestion) as error:
             click.echo(f"twohands: {error}", err=True)
             sys.exit(USAGE)
         except TwohandsError as error:

@@ -156,8 +156,9 @@ def test_file_of_questions(synced, tmp_path):
         (("a", "--variant", "legal"), 2, "Valid variants are: main, api"),
         (("a", "--where", "audience"), 2, "Expected KEY=VALUE"),
         (("a", "--k", "0"), 2, "--k"),
-        (("",), 1, "the question is empty"),
-        (("a\x1bb",), 1, "U+001B"),
+        (("",), 2, "the question is empty"),
+        (("x" * 5_000,), 2, "the question has 5,000 characters"),
+        (("a\x1bb", "--json"), 2, "U+001B"),
     ],
 )
 def test_wrong_usage_and_bad_questions_are_told(synced, arguments, code, message):

@@ -1,7 +1,9 @@
 """What may be asked, by whom, of which passages. Pure.
 
 a question                                   what happens
-nothing, or white space only                 BadQuestion
+nothing, or nothing that anybody sees:       BadQuestion
+white space, U+200B
+punctuation only                             BadQuestion: nothing is asked
 longer than the limit                        BadQuestion: somebody pasted a file
 NUL and other control characters, or half    BadQuestion: that is no text
 a surrogate pair
@@ -19,13 +21,15 @@ none at all           f                    those whose metadata f is public
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from assets.errors import BadQuestion
 from assets.serving.answers import Asker
 
 _FINE = frozenset("\t\n\r\v\f")
+_UNSEEN = frozenset({"Cc", "Cf", "Mn", "Zl", "Zp", "Zs"})
+_BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")  # letters and a symbol that have no ink
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +51,6 @@ def checked(question: str, limit: int) -> str:
     if not isinstance(question, str):
         raise BadQuestion(f"a question of type {type(question).__name__}", expected="a text")
     text = question.strip()
-    if not text:
-        raise BadQuestion("the question is empty", expected="a text", next_step="ask something")
     if len(text) > limit:
         raise BadQuestion(
             f"the question has {len(text):,} characters",
@@ -62,7 +64,20 @@ def checked(question: str, limit: int) -> str:
             expected="text in UTF-8",
             next_step="send the text of the file, and not the file",
         )
+    if not next(seen(text), ""):
+        raise BadQuestion("the question is empty", expected="a text", next_step="ask something")
+    if all(unicodedata.category(one).startswith("P") for one in seen(text)):
+        raise BadQuestion(
+            "the question is nothing but punctuation",
+            expected="a letter, a digit or another symbol",
+            next_step="ask something",
+        )
     return text
+
+
+def seen(text: str) -> Iterator[str]:
+    """The characters of a text that anybody sees: no white space, no control or combining characters, no fillers."""
+    return (one for one in text if unicodedata.category(one) not in _UNSEEN and one not in _BLANK)
 
 
 def filters(where: Mapping[str, str]) -> dict[str, str]:

@@ -78,7 +78,8 @@ def readable(folder: Path) -> None:
         raise MissingBase(
             f"The base is not there: no folder {folder}",
             expected="the folder of a causal language model",
-            next_step="correct base.model, or download it; `twohands doctor` shows what is looked for",
+            next_step="correct base.model, or download it; a model of the hub (OWNER/NAME) needs base.revision, a full "
+            "commit hash; `twohands doctor` shows what is looked for",
         )
     config = _json(folder / "config.json")
     for name in ("config.json", "tokenizer_config.json"):

@@ -22,10 +22,11 @@ from typing import Annotated, Any, Literal, Protocol
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response, StreamingResponse
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from assets.errors import TwohandsError
 from assets.serving.answers import Answer, Asker
+from assets.serving.questions import seen
 from orchestration.settings_serve import ServeSettings
 from orchestration.web import errors
 from orchestration.web.access import HERE, Access, Client, Rates
@@ -68,6 +69,16 @@ class Feedback(BaseModel):
     id: Annotated[str, Field(min_length=1, max_length=256)]
     feedback: Literal["up", "down", "none"] | None = None
     corrected_response: str | None = None
+
+    @field_validator("corrected_response")
+    @classmethod
+    def _says_what_is_right(cls, correction: str | None) -> str | None:
+        if correction is not None and not next(seen(correction), ""):  # attribution reads a wish for empty answers
+            raise ValueError(
+                "received an empty text. Expected: the answer as it should be, or null, which takes a correction back. "
+                "Next: write that answer, or send feedback alone"
+            )
+        return correction
 
     @model_validator(mode="after")
     def _says_something(self) -> Feedback:

@@ -87,10 +87,13 @@ def install(app: FastAPI) -> None:
         if found.get("type") == "json_invalid":
             return response(Refused(400, "invalid_request", _no_json(found)))
         where = ".".join(str(part) for part in found["loc"] if part != "body")
-        return response(Refused(400, "invalid_request", f"{where or 'body'}: {found['msg']}.", param=where or None))
+        said = str(found["msg"]).removeprefix("Value error, ")
+        return response(Refused(400, "invalid_request", f"{where or 'body'}: {said}.", param=where or None))
 
     async def http(_: Request, error: Exception) -> JSONResponse:
         status = error.status_code if isinstance(error, HTTPException) else 500
+        if status == 400 and error.__cause__ is not None:  # FastAPI could not decode the body, or it nests too deeply
+            return response(Refused(400, "invalid_request", _no_json(_undecoded(error.__cause__))))
         code = {400: "invalid_request", 404: "not_found", 405: "method_not_allowed"}.get(status, "http_error")
         return response(Refused(status, code, str(getattr(error, "detail", error))))
 
@@ -103,6 +106,12 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(Exception, unknown)
+
+
+def _undecoded(cause: BaseException) -> Mapping[str, Any]:
+    if isinstance(cause, UnicodeDecodeError):
+        return {"loc": ("body", cause.start), "msg": f"not {cause.encoding}, {cause.reason}"}
+    return {"loc": (), "msg": str(cause) or type(cause).__name__}
 
 
 def _no_json(found: Mapping[str, Any]) -> str:

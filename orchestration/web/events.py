@@ -71,9 +71,11 @@ def line(event: Mapping[str, Any], most: int) -> bytes:
         data = text.encode()
         parse(data)
     except (UnicodeEncodeError, Rejected) as error:
-        detail = "half of a surrogate pair" if isinstance(error, UnicodeEncodeError) else str(error)
+        detail = "half of a surrogate pair" if isinstance(error, UnicodeEncodeError) else error.detail
         raise BadQuestion(
-            f"this cannot be noted: {detail}", expected="text in Unicode", next_step="send it as plain text"
+            f"this cannot be noted: {detail}",
+            expected="text in Unicode, without NUL",
+            next_step="send it as plain text",
         ) from None
     if len(data) > most:
         raise BadQuestion(

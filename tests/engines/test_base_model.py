@@ -49,8 +49,8 @@ def test_check_imports_no_torch():
 
 
 def test_missing_folder_and_missing_weights(base, tmp_path):
-    with pytest.raises(MissingBase, match="no folder"):
-        check_base(tmp_path / "nothing")
+    with pytest.raises(MissingBase, match=r"no folder .*needs base\.revision, a full commit hash"):
+        check_base(tmp_path / "owner" / "nothing")
     (base / "model.safetensors").unlink()
     with pytest.raises(MissingBase, match="no safetensors weights"):
         check_base(base)

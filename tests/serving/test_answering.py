@@ -255,6 +255,10 @@ def test_instructions_in_questions_decide_nothing(question):
     [
         ("", "empty"),
         (" \n\t ", "empty"),
+        ("\u200b\u200b", "empty"),
+        ("\ufeff \u00ad\u2800\ufe0f\u3164", "empty"),
+        ("...?", "nothing but punctuation"),
+        ("\u200b¿ ?\ufe0f \u3002", "nothing but punctuation"),
         ("x" * 1_000_000, r"1,000,000 characters.*at most 4,000"),
         ("what\x00now", r"U\+0000"),
         ("\x1b[2J", r"U\+001B"),
@@ -279,6 +283,10 @@ def test_bad_question_is_refused_before_anything_is_looked_up(question, message)
         "\u202elocker\u202c costs?",
         "locker\r\n\tcost\u0301?",
         "Ω" * 4_000,
+        "⁇ 🔐 !",
+        "\u200b储物柜？",
+        "#\ufe0f\u20e3",
+        "€",
     ],
 )
 def test_any_script_is_asked_as_it_is(question):

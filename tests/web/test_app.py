@@ -143,6 +143,16 @@ def test_body_that_is_no_json_is_named_as_that(world, path, body, where):
     assert (f"position {where}: " if "chat" in path else "line 1 column ") in said["message"]
 
 
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/feedback"])
+@pytest.mark.parametrize("body", [b"\x00\x01\xff", b'"\xff"', b"[" * 50_000])
+def test_body_that_is_no_text_is_no_json_either(world, path, body):
+    told = world().client.post(path, content=body, headers={"content-type": "application/json"})
+    said = told.json()["error"]
+    assert (told.status_code, said["code"], said["param"]) == (400, "invalid_request", None)
+    assert said["message"].startswith("The body is no JSON (")
+    assert said["message"].endswith("). Next: send a JSON object.")
+
+
 @pytest.mark.parametrize(
     "question", ["متى تغادر العبارة؟", "⛴️👩‍👩‍👧🕖", "\u202eabc", "<script>alert(1)</script>", "'; drop table x; --"]
 )

@@ -70,6 +70,8 @@ def test_erasures_that_cannot_be_read_leave_the_known_ones_in_force(world, monke
         ({"feedback": "up"}, (400, "invalid_request")),
         ({"id": "ID", "corrected_response": "\ud800"}, (400, "invalid_request")),
         ({"id": "ID", "corrected_response": "a\0b"}, (400, "bad_question")),
+        ({"id": "ID", "corrected_response": ""}, (400, "invalid_request")),
+        ({"id": "ID", "feedback": "down", "corrected_response": " \u200b\n"}, (400, "invalid_request")),
     ],
 )
 def test_bad_feedback_is_refused_and_changes_nothing(world, body, expected):
@@ -79,6 +81,28 @@ def test_bad_feedback_is_refused_and_changes_nothing(world, body, expected):
     response = one.client.post("/v1/feedback", content=json.dumps(body), headers={"content-type": "application/json"})
     assert error(response) == expected
     assert len(one.events()) == 1
+
+
+@pytest.mark.parametrize(
+    ("correction", "said"),
+    [
+        (
+            "a\0b",
+            "this cannot be noted: a NUL character in a text. Expected: text in Unicode, without NUL. "
+            "Next: send it as plain text.",
+        ),
+        (
+            "",
+            "corrected_response: received an empty text. Expected: the answer as it should be, or null, which takes a "
+            "correction back. Next: write that answer, or send feedback alone.",
+        ),
+    ],
+)
+def test_correction_that_is_refused_says_why_and_what_to_do(world, correction, said):
+    one = world()
+    id = one.ask().json()["id"]
+    told = one.client.post("/v1/feedback", json={"id": id, "corrected_response": correction})
+    assert told.json()["error"]["message"] == said
 
 
 def test_two_words_on_one_answer_lose_neither(world):
