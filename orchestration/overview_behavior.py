@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
+from assets.behavior.variants import told
 from assets.errors import ConfigError, CorruptState, SourceError, TwohandsError
 from assets.rendering import counted
 from orchestration import overview_adapters
@@ -58,6 +59,7 @@ def _logs(data: BehaviorData, closed: date) -> dict[str, Any]:
         "dirty_days": [day.isoformat() for day in dirty],
         "overdue_days": [day.isoformat() for day in dirty if day <= closed],
         "report_is_old": bool(data.report_inputs()),
+        "unknown_variants": data.unknown_variants(),
     }
 
 
@@ -106,7 +108,9 @@ def as_text(facts: Mapping[str, Any]) -> list[str]:
     """The overview for a terminal."""
     made = [overview_adapters.line(found["variant"], found["adapters"]) for found in facts["variants"]]
     variants = [*map(_variant_line, facts["variants"]), *filter(None, made)]
-    return [_logs_line(facts["behavior"]), *variants, _spend_line(facts["spend"])]
+    unjudged = told(facts["behavior"].get("unknown_variants", {}))
+    lines = [_logs_line(facts["behavior"]), *([f"never judged: {unjudged}"] if unjudged else [])]
+    return [*lines, *variants, _spend_line(facts["spend"])]
 
 
 def _logs_line(found: Mapping[str, Any]) -> str:
@@ -194,7 +198,9 @@ def _landed(data: BehaviorData) -> str:
             expected="every part that the ledger names",
             next_step="restore them from a backup, or run `twohands ingest --recover`",
         )
-    return f"{counts.files} files, {counts.events:,} events, every part is there"
+    unjudged = told(data.unknown_variants())
+    said = f"{counts.files} files, {counts.events:,} events, every part is there"
+    return f"{said}; never judged: {unjudged}" if unjudged else said
 
 
 def _warehouse(settings: Settings) -> str:

@@ -37,7 +37,8 @@ def project(tmp_path_factory) -> Project:
     """A built day, a later one that is not built, one from today, a bad line, a spend and a verdict."""
     made = landed(tmp_path_factory.mktemp("status"))
     landing = made.folder / "landing"
-    (landing / "a.jsonl").write_text(json.dumps(event(1)) + "\nnot json\n")
+    rows = [event(1), event(8, variant="nosuch"), event(9, variant="nosuch")]
+    (landing / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows) + "not json\n")
     made.json("backfill", "--days", str(DAY))
     later = [f"{day}T00:00:00Z" for day in (DAY + timedelta(days=1), TODAY)]
     rows = [event(n, occurred_at=at, received_at=at) for n, at in enumerate(later, start=2)]
@@ -54,7 +55,7 @@ def project(tmp_path_factory) -> Project:
 def test_status_shows_days_quarantine_verdict_and_spend(project):
     facts = project.json("status")
     found, (main,) = facts["behavior"], facts["variants"]
-    assert (found["files"], found["events"], found["quarantined"]) == (2, 3, 1)
+    assert (found["files"], found["events"], found["quarantined"]) == (2, 5, 1)
     assert (found["first_day"], found["last_day"]) == (str(DAY), str(TODAY))
     assert found["dirty_days"] == [str(DAY + timedelta(days=1)), str(TODAY)]
     assert found["overdue_days"] == [str(DAY + timedelta(days=1))]
@@ -68,6 +69,22 @@ def test_status_shows_days_quarantine_verdict_and_spend(project):
     assert f"2 days to rebuild, 1 of them closed: {DAY + timedelta(days=1)}, {TODAY}" in text
     assert f"main: wait as of {DAY}, and days have changed since: No shift is shown." in text
     assert "6.00 of 500.00 EUR" in text
+
+
+def test_status_and_doctor_tell_of_interactions_that_nobody_judges(project):
+    said = "never judged: 2 interactions of variants that twohands.toml lacks: nosuch"
+    assert project.json("status")["behavior"]["unknown_variants"] == {"nosuch": 2}
+    assert said in project.run("status")[1].splitlines()
+    (row,) = [row for row in project.json("doctor")["checks"] if row["name"] == "landing ledger"]
+    assert (row["ok"], said in row["detail"]) == (True, True)
+
+
+def test_status_says_nothing_of_variants_that_are_served(tmp_path):
+    made = landed(tmp_path)
+    made.configure('[behavior]\nlanding = "landing"\n[variants.main]\n[variants.nosuch]\n')
+    (made.folder / "landing" / "a.jsonl").write_text(json.dumps(event(8, variant="nosuch")) + "\n")
+    made.json("backfill", "--days", str(DAY))
+    assert "never judged" not in made.run("status")[1]
 
 
 def test_status_shows_adapters_and_which_are_retired(tmp_path):

@@ -29,7 +29,8 @@ DATA_VERSION = "dagster/data_version"  # the tag of a materialization
 
 
 class FreezeConfig(dg.Config):
-    """Run config of the reference: `force` freezes it again, which makes every day dirty."""
+    """Run config of the reference: `force` freezes it again, from its days as they are now; if it differs, every day
+    is dirty."""
 
     force: bool = False
 
@@ -124,6 +125,7 @@ def _interactions(days: dg.PartitionsDefinition, policy: Policy) -> Any:
         ],
         partitions_def=days,
         backfill_policy=dg.BackfillPolicy.single_run(),
+        check_specs=checks.INTERACTION_CHECKS,
     )
     def interactions(
         context: dg.AssetExecutionContext, behavior_data: dg.ResourceParam[BehaviorData]
@@ -131,9 +133,10 @@ def _interactions(days: dg.PartitionsDefinition, policy: Policy) -> Any:
         with translated(policy.retries, policy.retry_seconds):
             _ingest(context, behavior_data)
             reports = [behavior_data.interactions(day) for day in chosen_days(context)]
+            unknown = behavior_data.unknown_variants({report.day: report.variants for report in reports})
         rows: Metadata = {"dagster/row_count": sum(report.rows for report in reports)}
         by_day = {report.day: (report.digest, preview.of_interactions(report)) for report in reports}
-        yield from _per_day(context, INTERACTIONS, by_day, rows, [])
+        yield from _per_day(context, INTERACTIONS, by_day, rows, [checks.variants_result(unknown)])
 
     return interactions
 
@@ -145,9 +148,9 @@ def _reference(policy: Policy) -> Any:
         group_name=GROUP,
         owners=OWNERS,
         kinds={"python"},
-        description="What later days are compared with, frozen for each release: topics of prompts whose producer "
-        "named none, the usual length of an answer and the usual size of an edit. Made once there are enough days; "
-        "later runs leave it as it is.",
+        description="What later days are compared with: topics of prompts whose producer named none, the usual length "
+        "of an answer and the usual size of an edit. Frozen once, from the first days; later runs and releases leave "
+        "it as it is. The run config `force: true` freezes it anew, from the same days as they are now.",
     )
     def frozen(config: FreezeConfig, behavior_data: dg.ResourceParam[BehaviorData]) -> dg.MaterializeResult:
         with translated(policy.retries, policy.retry_seconds):

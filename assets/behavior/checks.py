@@ -7,10 +7,12 @@ from datetime import UTC, date, datetime
 
 import dagster as dg
 
+from assets.behavior import variants
 from assets.behavior.pipeline import AttributionReport
 from assets.rendering import table
 
 LANDING = dg.AssetKey(["behavior", "landing"])
+INTERACTIONS = dg.AssetKey(["behavior", "interactions"])
 ATTRIBUTIONS = dg.AssetKey(["behavior", "attributions"])
 MAX_UNCLEAR = 0.5  # of the failures: above it the logs say too little for any decision
 
@@ -31,6 +33,13 @@ LANDING_CHECKS = [
         asset=LANDING,
         description="Events still arrive. (A freshness policy judges the asset, which an old backfill turns green.)",
     ),
+]
+INTERACTION_CHECKS = [
+    dg.AssetCheckSpec(
+        name="every_variant_is_known",
+        asset=INTERACTIONS,
+        description="twohands.toml has the variant of every interaction. Those of others are counted and never judged.",
+    )
 ]
 ATTRIBUTION_CHECKS = [
     dg.AssetCheckSpec(
@@ -77,6 +86,20 @@ def refused_result(left_out: Mapping[str, str]) -> dg.AssetCheckResult:
         severity=dg.AssetCheckSeverity.ERROR,
         description=f"{len(rows)} files were not read",
         metadata={"files": dg.MetadataValue.md(table(("file", "why"), rows))} if rows else {},
+    )
+
+
+def variants_result(unknown: Mapping[str, int]) -> dg.AssetCheckResult:
+    """Interactions of variants that nobody judges (WARN), by variant."""
+    rows = [(name, f"{count:,}") for name, count in unknown.items()]
+    return dg.AssetCheckResult(
+        check_name="every_variant_is_known",
+        asset_key=INTERACTIONS,
+        passed=not unknown,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=variants.told(unknown) or "twohands.toml has the variant of every interaction",
+        metadata={"unjudged": sum(unknown.values())}
+        | ({"variants": dg.MetadataValue.md(table(("variant", "interactions"), rows))} if rows else {}),
     )
 
 

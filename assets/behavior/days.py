@@ -10,8 +10,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
@@ -37,7 +38,8 @@ class DayReport:
     """What a day came to.
 
     `corrected` versions were superseded by a later one, `deleted` ids are gone by a tombstone. `digest` is the data
-    version: equal rows have an equal one, whatever files they came in. `inputs` is the digest of what it was made of.
+    version: equal rows have an equal one, whatever files they came in. `inputs` is the digest of what it was made of,
+    `variants` says how many of the rows each variant has.
     """
 
     day: date
@@ -46,6 +48,7 @@ class DayReport:
     deleted: int
     digest: str
     inputs: str
+    variants: Mapping[str, int] = field(default_factory=dict)
 
 
 def materialize(lake: Lake, day: date) -> DayReport:
@@ -54,7 +57,8 @@ def materialize(lake: Lake, day: date) -> DayReport:
         events, moved, inputs = _inputs(lake, day)
         table, corrected, deleted = _latest(events, moved, day)
         digest = content_digest(table)
-        report = DayReport(day, table.num_rows, corrected, deleted, digest, inputs)
+        variants = {row["values"]: row["counts"] for row in table.column("variant").value_counts().to_pylist()}
+        report = DayReport(day, table.num_rows, corrected, deleted, digest, inputs, variants)
         metadata = {INPUTS: inputs.encode(), DATA: digest.encode()}
         lake.remove(landing_ledger.memos(lake, day))
         lake.write(partition("interactions", day), table.replace_schema_metadata(metadata))

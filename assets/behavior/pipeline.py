@@ -17,7 +17,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
 
-from assets.behavior import attribution, days, frozen, gaps, reference
+from assets.behavior import attribution, days, frozen, gaps, reference, variants
 from assets.behavior.attribution import History
 from assets.behavior.days import DayReport
 from assets.behavior.landing.folder import IngestReport, Landing
@@ -33,13 +33,12 @@ EXAMPLES = 5  # failures shown in the UI
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a person may tune: days of data that the reference is frozen from, its release, the manners that are served.
+    """What a person may tune: days of data that the reference is frozen from, and the manners that are served.
 
-    Interactions of other variants than these are counted, and have no reference to be compared with.
+    Interactions of other variants than these are counted, and have no reference to be compared with (variants.py).
     """
 
     reference_days: int = 28
-    release: str = "base"
     variants: tuple[str, ...] = ("main",)
 
 
@@ -110,11 +109,10 @@ class BehaviorData:
         return days.materialize(self.lake, day)
 
     def reference(self, *, force: bool = False) -> reference.ReferenceReport:
-        """Freezes topics and thresholds, once there are enough days; `force` freezes them again."""
+        """Freezes topics and thresholds once there are enough days, for all releases; `force` freezes them again."""
         return reference.freeze(
             self.lake,
             self.landing.days(),
-            release_id=self.options.release,
             reference_days=self.options.reference_days,
             encoder=self.encoder,
             variants=self.options.variants,
@@ -173,6 +171,7 @@ class BehaviorData:
             done.rows = self.warehouse.export_daily(chosen, inputs)
             with self.lake.lock("behavior-built", LOCK_SECONDS):
                 known = self._built() | {day.isoformat(): key for day, key in inputs.items()}
+                variants.note(self.lake, known, inputs)
                 self.lake.write_text(BUILT, json.dumps(known, sort_keys=True))
 
     @contextmanager
@@ -249,6 +248,12 @@ class BehaviorData:
     def gaps_version(self, found: Sequence[gaps.Gap]) -> str:
         """Data version of the corpus report."""
         return digest(json.dumps(row, sort_keys=True) for row in gaps.as_json(found))
+
+    def unknown_variants(self, fresh: Mapping[date, Mapping[str, int]] | None = None) -> dict[str, int]:
+        """Interactions of variants that are not served and so never judged, the most first: of the built days, and of
+        `fresh` ones by variant. Reads no interaction."""
+        found = variants.counts(self.lake, self._built()) | {str(day): now for day, now in (fresh or {}).items()}
+        return variants.lacking(found.values(), self.options.variants)
 
     def quarantined(self) -> list[dict[str, object]]:
         """Lines that were refused: file, line, reason, detail, at (unix seconds). Their content is not kept."""

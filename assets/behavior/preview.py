@@ -43,7 +43,7 @@ def of_interactions(report: DayReport) -> Metadata:
 
 def of_reference(report: ReferenceReport) -> Metadata:
     """What is frozen, and from which days."""
-    metadata: Metadata = {"frozen": int(report.frozen), "topics": report.topics, "release": report.release_id}
+    metadata: Metadata = {"frozen": int(report.frozen), "topics": report.topics}
     if report.first_day and report.last_day:
         metadata["days"] = f"{report.first_day} to {report.last_day}"
     return metadata

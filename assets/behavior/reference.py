@@ -8,10 +8,9 @@ are measured, the latter by the function that attributions use. So it never wait
 state                                              what `freeze` does
 nothing frozen, fewer days than `reference_days`   waits, and says for what
 nothing frozen, enough days                        freezes their topics and thresholds
-frozen                                             nothing, whatever came later: late events, corrections, other days
-frozen for another release                         nothing; the report names that release
+frozen                                             nothing, whatever came later: late events, corrections, releases
 a new variant has enough days of its own           adds its thresholds; all that was frozen stays as it is
-`force=True`                                       freezes anew (an explicit act)
+`force=True`                                       freezes the first days anew, as they are now (an explicit act)
 killed between its two files                       freezes again: a reference whose parts differ is none
 """
 
@@ -48,7 +47,6 @@ class Reference:
     """What is frozen. `rows` has REFERENCE's columns; `days` gives each variant's first and last reference day."""
 
     rows: pa.Table
-    release: str
     frozen_at: str
     days: Mapping[str, tuple[date, date]]
     digest: str
@@ -65,7 +63,6 @@ class Reference:
 class ReferenceReport:
     """What is frozen, and whether this call changed it. `waiting`: by variant (or "" for all), what is missing."""
 
-    release_id: str
     frozen: bool = False
     changed: bool = False
     topics: int = 0
@@ -86,14 +83,13 @@ def load(lake: Lake) -> Reference | None:
         return None
     spans = {variant: (date.fromisoformat(a), date.fromisoformat(b)) for variant, (a, b) in facts["days"].items()}
     rows = table.replace_schema_metadata(None)
-    return Reference(rows, facts["release"], facts["frozen_at"], spans, facts["digest"], centroids)
+    return Reference(rows, facts["frozen_at"], spans, facts["digest"], centroids)
 
 
 def freeze(
     lake: Lake,
     days: Sequence[date],
     *,
-    release_id: str,
     reference_days: int,
     encoder: Encoder,
     now: datetime | None = None,
@@ -115,7 +111,7 @@ def freeze(
         if known is None:
             first, reason = _first_days(lake, days, reference_days)
             if reason:
-                return ReferenceReport(release_id, waiting={"": reason})
+                return ReferenceReport(waiting={"": reason})
             centroids = _cluster(lake, first, encoder)
         else:
             centroids = known.centroids
@@ -126,7 +122,7 @@ def freeze(
         if known is None:
             lake.write(CENTROIDS, centroids)
         moment = (now or datetime.now(UTC)).isoformat()
-        lake.write(DATA, _merged(known, fresh, centroids, known.release if known else release_id, moment))
+        lake.write(DATA, _merged(known, fresh, centroids, moment))
         made = load(lake)
         assert made is not None  # noqa: S101 - this call holds the lock and wrote both parts
         return _report(made, True, waiting)
@@ -135,7 +131,6 @@ def freeze(
 def _report(known: Reference, changed: bool, waiting: Mapping[str, str]) -> ReferenceReport:
     ends = [day for pair in known.days.values() for day in pair]
     return ReferenceReport(
-        known.release,
         True,
         changed,
         known.centroids.num_rows,
@@ -151,7 +146,6 @@ def _merged(
     known: Reference | None,
     fresh: Mapping[str, tuple[list[date], pa.Table]],
     centroids: pa.Table,
-    release: str,
     moment: str,
 ) -> pa.Table:
     """The table to store: what was frozen before, and the thresholds of fresh variants."""
@@ -162,7 +156,6 @@ def _merged(
     rows = rows.sort_by([("variant", "ascending"), ("topic", "ascending")])
     topics = _identity(centroids)
     facts = {
-        "release": release,
         "frozen_at": moment,
         "days": {variant: [a.isoformat(), b.isoformat()] for variant, (a, b) in sorted(spans.items())},
         "topics": topics,
@@ -281,7 +274,7 @@ def _facts(table: pa.Table, name: str) -> dict[str, Any]:
         return json.loads((table.schema.metadata or {})[_META])
     except (KeyError, ValueError) as error:
         raise CorruptState(
-            f"{name} in the lake does not say for which release it was frozen",
+            f"{name} in the lake does not say of which days it was frozen",
             expected="the table that Twohands wrote",
             next_step="restore it from a backup, or delete it and freeze the reference again",
         ) from error

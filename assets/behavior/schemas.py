@@ -49,7 +49,7 @@ ATTRIBUTIONS = pa.schema(
     ]
 )
 
-# Frozen for each release: what style and edits are compared with.
+# Frozen once, from the first days: what style and edits are compared with.
 REFERENCE = pa.schema(
     [("variant", pa.string()), ("topic", pa.string()), ("style_median", pa.float64()), ("edit_p60", pa.float64())]
 )

@@ -1,4 +1,4 @@
-"""Topics of prompts whose producer named none: spherical k-means over prompt vectors, frozen for a release.
+"""Topics of prompts whose producer named none: spherical k-means over prompt vectors, frozen once.
 
 what decides                          how
 number of clusters                    sqrt(n / 8) of n distinct prompts, rounded, between 1 and 24

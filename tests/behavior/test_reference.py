@@ -53,7 +53,7 @@ def fill(lake, count, **more):
 
 
 def freeze(lake, chosen, encoder=None, **more):
-    known = {"release_id": "r1", "reference_days": 3, "encoder": encoder or HashEncoder(), "now": NOW}
+    known = {"reference_days": 3, "encoder": encoder or HashEncoder(), "now": NOW}
     return reference.freeze(lake, chosen, **(known | more))
 
 
@@ -148,15 +148,16 @@ def test_frozen_is_not_changed_by_later_days_late_events_or_corrections(lake):
     assert {name: (lake.root / name).read_bytes() for name in lake.names("behavior/reference")} == before
 
 
-def test_frozen_for_another_release_stays_until_forced(lake):
+def test_frozen_stays_through_releases_until_forced_and_is_then_made_of_the_same_days(lake):
     chosen = fill(lake, 3)
     freeze(lake, chosen)
+    for day in (START + timedelta(3), START + timedelta(4)):
+        put(lake, day, [event(number, response="x" * 90, release_id="r2") for number in range(6)])
     fill(lake, 3, response="x" * 50)
-    assert freeze(lake, chosen, release_id="r2").release_id == "r1"
-    assert reference.load(lake).release == "r1"
-    report = freeze(lake, chosen, release_id="r2", force=True)
-    assert (report.release_id, report.changed) == ("r2", True)
-    assert reference.load(lake).release == "r2"
+    assert not freeze(lake, days(5)).changed
+    assert rows(lake)[("main", "leave")]["style_median"] == 10.0
+    report = freeze(lake, days(5), force=True)
+    assert (report.changed, report.first_day, report.last_day) == (True, chosen[0], chosen[-1])
     assert rows(lake)[("main", "leave")]["style_median"] == 50.0
 
 
@@ -227,7 +228,7 @@ def test_load_refuses_a_table_of_somebody_else(lake):
     table = lake.read(reference.DATA)
     assert table is not None
     lake.write(reference.DATA, table.replace_schema_metadata(None))
-    with pytest.raises(CorruptState, match="which release"):
+    with pytest.raises(CorruptState, match="of which days"):
         reference.load(lake)
 
 

@@ -10,6 +10,7 @@ import dagster as dg
 import pyarrow as pa
 import pytest
 
+from assets.behavior import reference
 from assets.behavior.landing.folder import Landing
 from assets.behavior.pipeline import BehaviorData, Options
 from assets.behavior.schemas import partition
@@ -127,6 +128,7 @@ def test_old_logs_and_unexplained_failures_are_warned_about(world):
     assert not evaluations["newest_event_day"].passed  # the events are of last September
     assert not evaluations["unclear_share"].passed  # nobody said why
     assert evaluations["unclear_share"].severity is dg.AssetCheckSeverity.WARN
+    assert evaluations["every_variant_is_known"].passed
 
 
 def test_nothing_is_dirty_after_a_run_and_the_sensor_rests(world):
@@ -213,3 +215,33 @@ def test_no_edge_runs_from_the_fast_hand_into_the_slow_hand(world):
     assert not any(parent.path[0] == "knowledge" for k in slow for parent in graph.get(k).parent_keys)
     fast = [k for k in graph.get_all_asset_keys() if k.path[0] == "knowledge"]
     assert not any(parent.path[0] == "behavior" for k in fast for parent in graph.get(k).parent_keys)
+
+
+def test_interactions_that_nobody_judges_are_warned_about(world):
+    day = DAYS[0]
+    before = (world.folder / "landing" / f"{day}.jsonl").read_text()
+    world.land(day, event(day, 1, variant="nosuch"), event(day, 2))
+    result = world.run(day, assets=["interactions"])
+    (check,) = result.get_asset_check_evaluations()
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert check.description == "1 interaction of variants that twohands.toml lacks: nosuch"
+    (world.folder / "landing" / f"{day}.jsonl").write_text(before)
+    (check,) = world.run(day, assets=["interactions"]).get_asset_check_evaluations()
+    assert check.passed
+
+
+def test_reference_is_frozen_anew_by_run_config_and_by_nothing_else(world):
+    def frozen_at(**config) -> str:
+        job = world.defs.resolve_implicit_global_asset_job_def()
+        run_config = {"ops": {"behavior__reference": {"config": config}}}
+        made = job.execute_in_process(
+            instance=world.instance, asset_selection=[key("reference")], run_config=run_config
+        )
+        assert made.success
+        found = reference.load(world.lake)
+        assert found is not None
+        return found.frozen_at
+
+    first = frozen_at()
+    assert frozen_at() == first
+    assert frozen_at(force=True) > first
