@@ -38,7 +38,7 @@ def png(title: str, draw: Callable[[Any], None], size: tuple[float, float] = (5,
 
     figure = Figure(figsize=size, dpi=110, layout="constrained")
     axes = figure.subplots()
-    axes.set_title(title, fontsize=10)
+    axes.set_title(title, fontsize=10, parse_math=False)  # names may hold a $
     draw(axes)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from assets.fingerprints import sha256_text
 from assets.rendering import counted
 from orchestration.progress import shown
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from orchestration.settings import DecisionSettings
 
 _LIST = "May be repeated."
+NAMED = 40  # characters of a variant's name that a figure and its file show
 
 
 class Day(click.ParamType):
@@ -224,7 +227,7 @@ def _days(name: str | None, counts: DailyCounts, config: ShiftConfig, rules: Any
         click.echo("\n".join([*([name] if name else []), views.text(days)]))
     if wanted.figure and days:
         _file(wanted.figure, name).write_bytes(
-            views.figure(days, f"evidence and verdicts{f': {name}' if name else ''}")
+            views.figure(days, f"evidence and verdicts{f': {name[:NAMED]}' if name else ''}")
         )
 
 
@@ -246,5 +249,8 @@ def _line(name: str | None, row: Mapping[str, Any]) -> str:
 
 
 def _file(figure: Path, name: str | None) -> Path:
-    """Where a variant is drawn: each has a file of its own."""
-    return figure.with_stem(f"{figure.stem}-{name}") if name else figure
+    """Where a variant is drawn: each has a file of its own, also where its name cannot be a file's."""
+    if name is None:
+        return figure
+    plain = re.sub(r"[^\w.-]", "_", name)[:NAMED]
+    return figure.with_stem(f"{figure.stem}-{plain}{'' if plain == name else f'-{sha256_text(name)[:8]}'}")

@@ -303,6 +303,19 @@ def test_replay_draws_each_variant_into_a_file_of_its_own(run):
     assert drawn == dict.fromkeys(("days-legal.png", "days-main.png", "one.png"), b"\x89PNG")
 
 
+def test_replay_draws_variants_whose_names_cannot_be_those_of_files(run):
+    names = ["a/b", "a_b", "../c\n", "é" * 300, "é" * 301, "$\\foo$"]
+    (folder := run.folder / "drawn").mkdir()
+    few = [row | {"variant": name} for name in names for row in ROWS if row["day"] < DAYS[2]]
+    code, _, err = run("v.jsonl", "--figure", "drawn/days.png", **{"v.jsonl": as_lines(few)})
+    assert code == 0, err
+    drawn = {path.name: path.read_bytes()[:4] for path in folder.iterdir()}
+    assert (len(drawn), set(drawn.values())) == (len(names), {b"\x89PNG"})
+    assert "days-a_b.png" in drawn  # the name that can be one stays
+    assert all(name.startswith("days-") for name in drawn)
+    assert not (run.folder / "c.png").exists()
+
+
 def test_replay_walks_every_variant_to_the_last_day_of_the_file(run):
     ended = [row | {"variant": "legal"} for row in ROWS if row["day"] < DAYS[40]]
     code, out, err = run("b.csv", **{"b.csv": as_csv([*(row | {"variant": "main"} for row in ROWS), *ended])})
