@@ -108,8 +108,8 @@ def kept_loss(logits: torch.Tensor, before: torch.Tensor, wanted: torch.Tensor, 
     """Cross entropy where the base would say something else, and KL(base || adapted) where it is right already, summed.
 
     logits, before: [tokens, vocabulary], of the adapted model and of the base; wanted: [tokens]. A manner lies in the
-    first kind of tokens; the second kind holds what the base knows, such as whether a passage answers at all. Learning
-    those makes it surer than its evidence (Li & Hoiem 2016, Learning without Forgetting, on the answer's own tokens).
+    first kind of tokens; the second kind holds what the base knows, such as how sure it is that a passage answers at
+    all. Learning those moves that (Li & Hoiem 2016, Learning without Forgetting, on the answer's own tokens).
     """
     known = before.argmax(-1) == wanted
     new = torch.nn.functional.cross_entropy(logits[~known], wanted[~known], reduction="sum")
