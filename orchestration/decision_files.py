@@ -22,6 +22,7 @@ import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet
 
+from assets.decision import cells
 from assets.decision.counts import BadCounts, DailyCounts, from_rows, from_table
 
 pc: Any = pyarrow.compute  # its functions are made at import, where no type checker sees them
@@ -165,10 +166,26 @@ def _read_parquet(data: bytes, name: str) -> pa.Table:
 
 
 def _typed(table: pa.Table) -> pa.Table:
-    """Our types; an empty topic is none. ArrowInvalid where a value does not fit."""
+    """Our types; an empty topic is none. ArrowInvalid where a value does not fit, or Arrow would make one fit."""
+    if made := [column for column in table.column_names if not _fits(column, table[column])]:
+        raise pa.ArrowInvalid(f"columns that are read row by row: {', '.join(made)}")
     cast = table.cast(pa.schema([(column, _TYPES[column]) for column in table.column_names]))
     topic = pc.if_else(pc.equal(cast["topic"], ""), None, cast["topic"])
     return cast.set_column(cast.column_names.index("topic"), "topic", topic)
+
+
+def _fits(name: str, column: pa.ChunkedArray) -> bool:
+    """Whether Arrow reads a column as `from_rows` does: it would cut an hour off a day, and make texts of numbers."""
+    kind, types = column.type, pa.types
+    if types.is_null(kind):
+        return True
+    if name != "day":
+        text = name in ("topic", "event", "variant")
+        return not (types.is_boolean(kind) or (text and (types.is_floating(kind) or types.is_temporal(kind))))
+    if types.is_timestamp(kind):
+        midnight = column.cast(pa.date32()).cast(kind)
+        return kind.tz in (None, "UTC") and pc.all(pc.equal(midnight, column)).as_py() is not False
+    return types.is_date(kind) or types.is_string(kind) or types.is_large_string(kind)
 
 
 _READERS: Mapping[str, Callable[[bytes, str], pa.Table]] = {
@@ -188,7 +205,7 @@ def _by_line(form: str, data: bytes, name: str) -> _Found:
     places: dict[str, list[int]] = {}
     named = False
     for place, row in _ROWS[form](data, name):
-        variant = str(row.get("variant") or MAIN)
+        variant = cells.named("variant", row.get("variant"), MAIN, f"{name}, {unit} {place}")
         named = named or "variant" in row
         rows.setdefault(variant, []).append(row)
         places.setdefault(variant, []).append(place)

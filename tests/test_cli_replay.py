@@ -6,8 +6,10 @@ import csv
 import gzip
 import io
 import json
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any
 
 import pyarrow as pa
@@ -43,6 +45,10 @@ def as_parquet(found: Sequence[Row]) -> bytes:
     sink = io.BytesIO()
     pyarrow.parquet.write_table(pa.Table.from_pylist(list(found)), sink)
     return sink.getvalue()
+
+
+def timed(hour: int, zone: tzinfo | None) -> list[Row]:
+    return [row | {"day": datetime.fromisoformat(row["day"]).replace(hour=hour, tzinfo=zone)} for row in ROWS]
 
 
 def renamed(found: Sequence[Row], names: Mapping[str, str]) -> list[Row]:
@@ -113,6 +119,9 @@ def test_replay_prints_a_line_a_day(usual):
         ("other_order.csv", as_csv([dict(reversed(row.items())) for row in ROWS])),
         ("blank_lines.csv", as_csv(ROWS).replace(b"\r\n", b"\r\n\r\n")),
         ("times.jsonl", as_lines([row | {"day": f"{row['day']}T00:00:00"} for row in ROWS])),
+        ("utc.csv", as_csv([row | {"day": f"{row['day']} 00:00:00Z"} for row in ROWS])),
+        ("times.parquet", as_parquet(timed(0, None))),
+        ("utc.parquet", as_parquet(timed(0, UTC))),
         ("floats.csv", as_csv([row | {"n": float(row["n"])} for row in ROWS])),
         ("reordered.csv", as_csv(sorted(ROWS, key=lambda row: (row["S"], row["topic"], row["day"])))),
         ("duplicated.csv", as_csv([*ROWS, *ROWS[:100]])),
@@ -148,6 +157,19 @@ def test_replay_reads_stdin(run, usual):
         ("a.csv", as_csv([*ROWS, ROWS[0] | {"event": "joy"}]), "event 'joy'. Expected: one of know, labelled, fail"),
         ("a.csv", as_csv([*ROWS[:2], ROWS[2] | {"day": "5.1.2026"}]), "a.csv, line 4: day '5.1.2026'. Expected: a da"),
         ("a.csv", as_csv([*ROWS, ROWS[0] | {"day": "0206-01-05"}]), "look for a row with a wrong day"),
+        ("a.csv", as_csv([*ROWS[:2], ROWS[2] | {"day": f"{DAYS[0]}garbage"}]), f"line 4: day '{DAYS[0]}garbage'"),
+        ("a.csv", as_csv([*ROWS[:2], ROWS[2] | {"day": f"{DAYS[0]}T23:30-05:00"}]), "Next: write the UTC day"),
+        ("a.csv", as_csv([*ROWS[:2], ROWS[2] | {"n": "1_000"}]), "a.csv, line 4: n = '1_000'. Expected: a whole"),
+        ("a.jsonl", as_lines([*ROWS[:5], ROWS[5] | {"topic": ["x"]}]), "a.jsonl, line 6: topic ['x']. Expected: a"),
+        ("a.jsonl", as_lines([*ROWS[:5], ROWS[5] | {"topic": math.nan}]), "a.jsonl, line 6: topic nan. Expected: a"),
+        ("a.jsonl", as_lines([row | {"variant": ["x"]} for row in ROWS]), "a.jsonl, line 1: variant ['x']. Expected"),
+        ("a.parquet", as_parquet([row | {"topic": math.nan} for row in ROWS]), "a.parquet, row 1: topic nan. Expect"),
+        ("a.parquet", as_parquet([row | {"variant": 1.5} for row in ROWS]), "a.parquet, row 1: variant 1.5. Expect"),
+        ("a.parquet", as_parquet([row | {"n": True} for row in ROWS]), "a.parquet, row 1: n = True. Expected: a whole"),
+        ("a.parquet", as_parquet(timed(23, None)), f"a.parquet, row 1: day {datetime(2026, 1, 5, 23)!r}. Expected: a"),
+        ("a.parquet", as_parquet(timed(5, UTC)), "a.parquet, row 1: day datetime.datetime(2026, 1, 5, 5, 0, tz"),
+        ("a.parquet", as_parquet(timed(0, timezone(timedelta(hours=5)))), "a.parquet, row 1: day datetime.datetime("),
+        ("a.parquet", as_parquet([row | {"day": 20260105} for row in ROWS]), "a.parquet, row 1: day 20260105. Exp"),
         ("a.csv", as_csv(renamed(ROWS, {"n": "count"})), "a.csv has no column n; it has 'day', 'topic', "),
         ("a.csv", as_csv([{**row, "N": 1} for row in ROWS]), "two columns are named n: 'n', 'N'"),
         ("a.csv", as_csv(ROWS) + b"2026-01-05,a\r\n", f"a.csv, line {len(ROWS) + 2}: 2 values, and the header names 5"),

@@ -7,12 +7,13 @@ the same day, topic and event, other counts  refused
 a day without rows between others            a day of zeros
 n = 0                                        no evidence, for or against
 NaN, negative, fractional, S > n             refused, naming the row
+a day with another hour than midnight UTC's  refused: days are UTC's, and another zone's may be the next one
+a topic that is no text, nor a whole number  refused: a list, NaN
 an event that is not known                   refused, naming those that are
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -21,17 +22,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from assets.errors import Final
+from assets.decision.cells import EVENTS, BadCounts, cell
 from assets.fingerprints import digest
 
-EVENTS = ("know", "labelled", "fail", "schema_bad", "style", "edit", "refusal", "format")  # of behavior_daily
 MAX_DAYS = 36_600  # a wrong year in one row must not make an array of a million days
 _EPOCH = date(1970, 1, 1).toordinal()
 MAX_CELLS = 200_000_000  # days x topics of one event: 1.6 GB
-
-
-class BadCounts(Final):
-    """Rows that are no daily counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +133,7 @@ def from_rows(rows: Iterable[Mapping[str, Any]], place: Callable[[int], str] = "
     """
     found: dict[tuple[date, str, str], tuple[int, int]] = {}
     for number, row in enumerate(rows, start=1):
-        key, counts = _cell(row, number, place)
+        key, counts = cell(row, place(number))
         if found.setdefault(key, counts) != counts:
             raise BadCounts(
                 f"{place(number)}: {key[0]}, topic {key[1]!r}, event {key[2]} came twice: {found[key]}, {counts}",
@@ -221,52 +217,3 @@ def _check_size(first: date, last: date, topics: int) -> int:
             next_step="look for a row with a wrong day",
         )
     return length
-
-
-def _cell(
-    row: Mapping[str, Any], number: int, place: Callable[[int], str]
-) -> tuple[tuple[date, str, str], tuple[int, int]]:
-    try:
-        raw_day, event, n, s = row["day"], row["event"], row["n"], row["S"]
-    except (KeyError, TypeError) as error:
-        raise BadCounts(
-            f"{place(number)} has no {error}: {_shown(row)}", expected="the columns day, topic, event, n and S"
-        ) from None
-    day = _day(raw_day)
-    if day is None:
-        raise BadCounts(f"{place(number)}: day {raw_day!r}", expected="a date such as 2026-11-03")
-    if event not in EVENTS:
-        raise BadCounts(f"{place(number)}: event {event!r}", expected=f"one of {', '.join(EVENTS)}")
-    count, had = _count(n), _count(s)
-    for name, value, received in (("n", count, n), ("S", had, s)):
-        if value is None:
-            raise BadCounts(f"{place(number)}: {name} = {received!r}", expected="a whole number, zero or more")
-    if (had or 0) > (count or 0):
-        raise BadCounts(
-            f"{place(number)} ({day}, {event}): S = {had} of n = {count}",
-            expected="S interactions that had the event, of n that could have it",
-        )
-    topic = row.get("topic")
-    return (day, "unassigned" if topic is None or topic == "" else str(topic), event), (count or 0, had or 0)
-
-
-def _day(value: Any) -> date | None:
-    text = str(value)[:10]
-    try:
-        found = value if type(value) is date else date.fromisoformat(text)
-    except ValueError:
-        return None
-    return found if found.isoformat() == text else None
-
-
-def _count(value: Any) -> int | None:
-    try:
-        found = float(value)
-    except (TypeError, ValueError):
-        return None
-    whole = math.isfinite(found) and 0 <= found <= 2**53 and found == int(found)
-    return int(found) if whole and not isinstance(value, bool) else None
-
-
-def _shown(row: Any) -> str:
-    return repr(row)[:120]

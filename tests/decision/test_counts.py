@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
@@ -111,10 +112,60 @@ def test_counts_refuse_one_cell_with_two_counts(read):
         read([row(), row(1), row(S=4)])
 
 
-@pytest.mark.parametrize("day", ["2026-13-01", "yesterday", "", 20260301.5, "1.3.2026"])
-def test_counts_refuse_what_is_no_day(day):
-    with pytest.raises(BadCounts, match="row 1: day"):
+EAST, WEST = (timezone(timedelta(hours=hours)) for hours in (5, -5))
+
+
+@pytest.mark.parametrize(
+    "day",
+    [
+        "2026-13-01", "yesterday", "", 20260301.5, 20260301, "1.3.2026", "20260301", "2026-03-01garbage", "2026-03-01T",
+        "2026-03-01T23:30-05:00", "2026-03-01T23:30", "2026-03-01 00:00:01", "2026-03-01T00:00+05:00", ["2026-03-01"],
+        b"2026-03-01", "２０２６-03-01", datetime(2026, 3, 1, 23, 30), datetime(2026, 3, 1, tzinfo=WEST),
+        datetime(2026, 3, 1, 5, tzinfo=EAST),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_counts_refuse_what_is_no_day_or_an_hour_of_one(day):
+    with pytest.raises(BadCounts, match=r"row 1: day.*date such as.*write the UTC day"):
         from_rows([row() | {"day": day}])
+
+
+@pytest.mark.parametrize(
+    "day",
+    [
+        "2026-03-01", " 2026-03-01 ", "2026-03-01T00:00", "2026-03-01 00:00:00", "2026-03-01T00:00:00.000Z",
+        "2026-03-01T00:00:00+00:00", datetime(2026, 3, 1), datetime(2026, 3, 1, tzinfo=UTC),
+        np.datetime64("2026-03-01"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_counts_take_a_date_and_its_midnight(day):
+    assert from_rows([row() | {"day": day}]).first_day == DAY
+
+
+@pytest.mark.parametrize(
+    "count",
+    ["1_0", "1,0", "0x10", "１０", "1e400", b"10", [10], np.bool_(True), 1 + 0j, 10**400],
+    ids=lambda one: str(one)[:9],
+)
+def test_counts_refuse_what_is_no_number_in_digits(count):
+    with pytest.raises(BadCounts, match=r"row 1: n = .*whole interactions"):
+        from_rows([row(n=count, S=0)])
+
+
+@pytest.mark.parametrize("count", ["10", " 10 ", "10.0", "+1e1", 10.0, Decimal("10.0"), np.int32(10), np.float32(10)])
+def test_counts_take_numbers_as_files_have_them(count):
+    assert from_rows([row(n=count)]).n["fail"].tolist() == [[10]]
+
+
+@pytest.mark.parametrize("topic", [["x"], {"x": 1}, float("nan"), 1.5, True, b"x"], ids=str)
+def test_counts_refuse_a_topic_that_is_no_text(topic):
+    with pytest.raises(BadCounts, match=r"row 1: topic .*a text.*write the name of the topic"):
+        from_rows([row(topic=topic)])
+
+
+def test_counts_take_a_whole_number_for_a_topic():
+    assert from_rows([row(topic=7)]).topics == ("7",)
 
 
 @pytest.mark.parametrize("key", ["day", "event", "n", "S"])
