@@ -2,7 +2,8 @@
 
 Nothing is told of a later day, so the first days of a longer history read the same. How it differs from production:
 
-a contract   is frozen from the first reference days, and again from those after a fine-tune: what it releases is new
+a contract   is frozen from the first reference days, and again from those after a fine-tune: what it releases is new;
+             where a horizon ends, the next one begins, unless a shift was shown and waits (as in production)
 examples     are estimated from the counts: of a day and topic, failures of behavior that can have been corrected
 spend        is that of the replay's own fine-tunes, each at its expected cost; each has ended and is released at once
 approvals    are not given, deploys not known, and history is not restated: a day is as the file says it
@@ -77,15 +78,17 @@ class History:
         """What was said on each day under these rules; at another threshold than the settings' where one is given."""
         limit = self.config.threshold if threshold is None else threshold
         start, length, finetunes = 0, self.config.reference_days, list[date]()
+        stands = False  # a shift that was shown and waits keeps its contract
         for number in range(self.counts.days):
-            if number - start - length >= self.config.horizon_days:
+            if number - start - length >= self.config.horizon_days and not stands:
                 start += self.config.horizon_days  # its last days are the next contract's reference
             now = self._situation(start, number, limit, finetunes, rules)
             verdict = decide(now, rules)
             yield Day(now.day, now.evidence, limit, now.fired, now.changed, now.shares, verdict)
+            stands = now.fired is not None
             if verdict.action is Action.FINETUNE:
                 finetunes.append(now.day)
-                start = number + 1
+                start, stands = number + 1, False
 
     def _situation(self, start: int, number: int, limit: float, finetunes: list[date], rules: Rules) -> Situation:
         length, day = self.config.reference_days, self.day(number)
@@ -159,7 +162,7 @@ class _Epoch:
     def __init__(self, counts: DailyCounts, contract: Contract, config: ShiftConfig) -> None:
         self.contract, self.since = contract, contract.last_day + timedelta(days=1)
         self._counts, self._config = counts, config
-        self._most = min((counts.last_day - contract.last_day).days, config.horizon_days)
+        self._most = (counts.last_day - contract.last_day).days
         self._have = 0
         self._total = self._labels = np.zeros(0)
         self._by_event: Mapping[str, np.ndarray] = {}

@@ -209,6 +209,24 @@ def test_replay_and_production_begin_a_new_contract_when_the_horizon_ends(tmp_pa
         assert made.record.since == day(since), number
 
 
+def test_replay_keeps_a_shift_that_waits_beyond_the_horizon_as_production_does(tmp_path):
+    config, clock = ShiftConfig(reference_days=14, horizon_days=40), [FIRST]  # the horizon ends with day 53
+    few = replace(RULES, min_examples=int(History(SHIFTED, config).examples[CHANGE:60].sum()))
+    decision = production(tmp_path, SHIFTED, config, few, clock)
+    found = list(replay(SHIFTED, config, few))
+    for number in (52, 53, 54, 56, 58):
+        clock[0] = day(number + CLOSING)
+        made = decision.judge("main")
+        assert made.record is not None
+        assert words(made.verdict) == words(found[number].verdict), number
+        assert (made.record.fired, made.record.since) == (found[number].fired, day(14)), number
+    assert found[53].fired is not None
+    assert "corrected examples are there since then" in found[58].verdict.sentence
+    done = next(one for one in found if one.verdict.action is Action.FINETUNE)
+    assert day(58) < done.day < day(64)
+    assert f"1 of {config.reference_days} reference days" in found[(done.day - FIRST).days + 1].verdict.sentence
+
+
 def test_replay_days_without_interactions_are_no_evidence():
     gone = range(CHANGE + 2, CHANGE + 5)
     kept = from_rows(row for row in rows(SHIFTED) if date.fromisoformat(row["day"]) not in map(day, gone))
