@@ -109,7 +109,7 @@ def test_release_of_other_prompts_fails_the_same_check(graph, instance, found, m
     assert shown(run(graph, instance))["served"] == id
     other_prompts(monkeypatch)
     result = run(graph, instance)
-    assert [(c.check_name, c.passed) for c in result.get_asset_check_evaluations()] == [(INTACT, False)]
+    assert not {c.check_name: c.passed for c in result.get_asset_check_evaluations()}[INTACT]
     assert (shown(result)["release"], shown(result)["served"]) == (id, "base")
 
 
