@@ -248,6 +248,9 @@ def _table(rows: list[dict[str, Any]], hashes: list[bytes]) -> pa.Table:
     def names(name: str) -> pa.Array:  # an empty name is no name
         return pa.array([row.get(name) or None for row in rows], pa.string())
 
+    def written(name: str) -> pa.Array:  # an answer that was emptied is no other answer
+        return pa.array([said if (said := row.get(name)) and said.strip() else None for row in rows], pa.string())
+
     ids = texts("id")
     columns = {
         "id": ids,
@@ -260,7 +263,7 @@ def _table(rows: list[dict[str, Any]], hashes: list[bytes]) -> pa.Table:
         "passages": _json(rows, "passages"),
         "release_id": texts("release_id"),
         "feedback": pa.array([row.get("feedback") or "none" for row in rows], pa.string()),
-        "corrected_response": texts("corrected_response"),
+        "corrected_response": written("corrected_response"),
         "schema_ok": pa.array([row.get("schema_ok") for row in rows], pa.bool_()),
         "topic": names("topic"),
         "tags": _json(rows, "tags"),

@@ -19,6 +19,15 @@ def test_landing_reads_a_file_and_says_which_days_are_dirty():
     assert desk.landing.dirty_days() == []
 
 
+def test_answer_that_was_emptied_is_no_correction():
+    """It would be read as a wish for another form."""
+    said = {"a": "", "b": " \n", "c": "Better."}
+    desk = Desk({"a.jsonl": line(*(event(id, corrected_response=text) for id, text in said.items()))})
+    assert desk.tick().accepted == 3
+    desk.build()
+    assert [row["corrected_response"] for row in desk.rows(august(2))] == [None, None, "Better."]
+
+
 def test_landing_reads_nothing_twice():
     desk = Desk({"a.jsonl": line(event("a"))})
     desk.tick()
