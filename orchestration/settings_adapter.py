@@ -41,7 +41,7 @@ class AdapterSettings(_Table):
     alpha: Annotated[float, Field(gt=0)] = 16
     dropout: Share = 0
     strength: Annotated[float, Field(gt=0, le=1)] = 1
-    anchor: Annotated[float, Field(ge=0, le=100)] = 1
+    anchor: Annotated[float, Field(ge=0, le=100)] = 0
     targets: Annotated[str, Field(min_length=1)] | tuple[str, ...] = "all-linear"
     epochs: Annotated[int, Field(ge=1, le=1_000)] = 3
     max_steps: Annotated[int, Field(ge=0)] = 0

@@ -79,9 +79,7 @@ def ours(asked: argparse.Namespace) -> dict[str, float]:
     from assets.behavior.adapter.config import AdapterConfig
     from orchestration.engines import training_checkpoints, training_run
 
-    config = AdapterConfig(
-        epochs=asked.epochs, threads=asked.threads, device="cpu", learning_rate=RATE, warmup_share=0, anchor=0
-    )  # the loss that TRL has
+    config = AdapterConfig(epochs=asked.epochs, threads=asked.threads, device="cpu", learning_rate=RATE, warmup_share=0)
     model, tokenizer, rows = tokens(chats(asked.rows, seed=1), asked.base)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "training"

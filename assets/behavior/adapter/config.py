@@ -46,7 +46,7 @@ class AdapterConfig:
     alpha: float = 16.0
     dropout: float = 0.0
     strength: float = 1.0
-    anchor: float = 1.0
+    anchor: float = 0.0
     targets: str | tuple[str, ...] = "all-linear"
     epochs: int = 3
     max_steps: int = 0
