@@ -71,7 +71,7 @@ def test_materialize_gives_equal_content_an_equal_digest_however_it_was_written(
         {"feedback": "up"},
         {"schema_ok": False},
         {"tags": []},
-        {"corrected_response": ""},
+        {"corrected_response": "x"},
     ],
 )
 def test_materialize_gives_other_content_another_digest(change):
@@ -150,7 +150,7 @@ def test_two_at_once_come_to_one_result(tmp_path):
         thread.start()
     for thread in builds:
         thread.join()
-    assert len(set(reports)) == 1
+    assert reports == reports[:1] * 3
     assert reports[0].rows == 500
     assert desk.landing.dirty_days() == []
 
