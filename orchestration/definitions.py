@@ -47,6 +47,7 @@ from orchestration.config import load
 from orchestration.decision_sensors import behavior_shifted, evidence_due
 from orchestration.freshness import limited
 from orchestration.landing_sensor import interactions_landed
+from orchestration.overview_sensor import overview_due
 from orchestration.overview_words import words
 from orchestration.settings import Settings
 from orchestration.stale_marks import dated
@@ -114,6 +115,7 @@ def build(
             interactions_landed(settings, ingest, rebuild, report),
             evidence_due(settings, decide),
             behavior_shifted(settings, finetune),
+            overview_due(books),
             run_failed(settings, assembly_alerts.sinks(settings)),
         ],
         schedules=schedules.build(settings, reconcile, rebuild, books, finetune),

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from assets.rendering import code, counted
+from orchestration.overview_sensor import EVERY
 from orchestration.settings import Settings, VariantSettings
 
 ROWS = 30  # of a table
@@ -102,6 +103,7 @@ def _schedules(settings: Settings) -> Sequence[tuple[str, str, str]]:
         ("interactions_landed", f"every {behavior.sensor_seconds} s", "reads logs, rebuilds the days they touch"),
         ("evidence_due", f"every {behavior.sensor_seconds} s", "evidence and verdict, when there is something new"),
         ("behavior_shifted", f"every {behavior.sensor_seconds} s", "one fine-tune for a verdict that says so"),
+        ("overview_due", f"every {EVERY} s", "looks at this overview after runs, at most every ten minutes"),
         ("run_failed", f"every {settings.alerts.sensor_seconds} s", "one alert for a failed run"),
         ("nightly_reconciliation", f"{auto.reconcile} {zone}", "every file read again, every passage compared"),
         ("nightly_housekeeping", f"{auto.housekeeping} {zone}", "compacts lake, index and ledger"),

@@ -75,14 +75,13 @@ def _day(
         sentences = dice.sample(passages[shown[0]][1], 3)
         correction = dice.random() < 0.3
         answer = "\n".join(f"- {one}" for one in sentences) if correction else " ".join(sentences)
-        words = sentences[0].split()
         row = {
             "day": day,
             "id": f"{day:%Y%m%d}-{number:06d}",
             "variant": "main",
             "topic": f"topic-{dice.randint(1, 20)}",
             "user_id": f"user-{dice.randint(1, 50_000)}",
-            "prompt": f"{dice.choice(ASKED)} {' '.join(words[:5])} and {' '.join(words[-4:])}",
+            "prompt": f"{dice.choice(ASKED)} {', and '.join(' '.join(one.split()[:4]) for one in sentences)}",
             "completion": answer,
             "passages": _passages(shown, passages),
             "source": "correction" if correction else "accepted",
