@@ -1,6 +1,6 @@
 """Batched answers against one prompt at a time, on the bundled base: seconds side by side, and whether they are equal.
 
-    python -m benchmarks.evaluation.bench_generation --count 192 --batch 32 64
+    python -m benchmarks.evaluation.bench_generation --count 512 --batch 32 64
 
 One at a time is what transformers offers first: `generate` for each prompt. Both run in this process, in turns, on the
 same prompts (the sample's held-out questions with their evidence), so that a busy machine is busy for both.
@@ -62,13 +62,13 @@ def main() -> None:
     import torch
 
     parser = argparse.ArgumentParser()
-    parser.add_argument("--count", type=int, default=192)
+    parser.add_argument("--count", type=int, default=512)
     parser.add_argument("--batch", type=int, nargs="+", default=[32, 64])
     parser.add_argument("--most", type=int, default=120, help="new tokens")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=0, help="0: as many as torch takes by itself")
     parser.add_argument("--parts", type=int, default=4, help="turns in which both take their share of the prompts")
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
+    torch.set_num_threads(args.threads or torch.get_num_threads())
     prompts = chats(args.count)
     single, equal = 0.0, dict.fromkeys(args.batch, 0)
     seconds = dict.fromkeys(args.batch, 0.0)
@@ -80,7 +80,7 @@ def main() -> None:
             took, said = batched(some, args.most, batch)
             seconds[batch] += took
             equal[batch] += sum(a == b for a, b in zip(wanted, said, strict=True))
-    print(f"{args.count} prompts, at most {args.most} tokens, {args.threads} thread(s)")
+    print(f"{args.count} prompts, at most {args.most} tokens, {torch.get_num_threads()} thread(s)")
     print(f"{'':<16}{'seconds':>9}{'answers/s':>11}{'ratio':>7}{'equal':>11}")
     print(f"{'one at a time':<16}{single:>9.1f}{args.count / single:>11.1f}{1.0:>7.1f}")
     for batch, took in seconds.items():
