@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from assets.behavior.adapter.pipeline import Base, Fitting
 from assets.behavior.adapter.store import Adapters
-from assets.ports import Lake
+from assets.behavior.dataset.passages import numbered, passage_of
+from assets.behavior.dataset.rendering import renderer
+from assets.behavior.dataset.writing import Ask
+from assets.behavior.pipeline import BehaviorData
+from assets.ports import Encoder
+from assets.ports.training import Chat
 from assets.prompting import TEMPLATES
 from orchestration.assembly import budget
 from orchestration.assembly_serving import base_folder
 from orchestration.engines.base_model import check_base
 from orchestration.engines.trainer import ProcessTrainer
 from orchestration.ledger import LakeLedger
+from orchestration.questions import kept
 from orchestration.settings import Settings
 
 
-def fitting(settings: Settings, lake: Lake) -> Fitting:
-    """What makes adapters, over the slow hand's lake."""
-    config = settings.adapter.config()
+def fitting(settings: Settings, data: BehaviorData) -> Fitting:
+    """What makes adapters, over the slow hand's data."""
+    config, lake = settings.adapter.config(), data.lake
     return Fitting(
         lake=lake,
         adapters=adapters(settings),
@@ -25,7 +31,14 @@ def fitting(settings: Settings, lake: Lake) -> Fitting:
         ledger=LakeLedger(lake),
         prices=budget(settings).prices,
         config=config,
+        questions=lambda: questions(settings, data.encoder),
     )
+
+
+def questions(settings: Settings, encoder: Encoder) -> list[Chat]:
+    """Those of adapter.declining, as prompts."""
+    asks = [Ask(one.question, numbered([passage_of(text, "", "") for text in one.passages])) for one in kept(settings)]
+    return list(renderer(TEMPLATES[settings.base.template], encoder)(asks))
 
 
 def adapters(settings: Settings) -> Adapters:

@@ -48,8 +48,9 @@ def own(settings: Settings) -> dict[str, DatasetConfig]:
 
 
 def held_out(settings: Settings) -> list[Held]:
-    """Questions and answers of the files of dataset.held_out and evaluation.facts: nothing may be learnt from them."""
-    names = (*settings.dataset.held_out, *settings.evaluation.facts)
+    """Questions and answers of the files of dataset.held_out, evaluation.facts and adapter.declining: nothing may be
+    learnt from them."""
+    names = (*settings.dataset.held_out, *settings.evaluation.facts, *settings.adapter.declining)
     return [item for name in names for item in _items(settings.path(name), name)]
 
 

@@ -10,9 +10,7 @@ from typing import Any
 
 from assets.behavior.adapter.identity import base_id
 from assets.behavior.dataset.rendering import renderer
-from assets.behavior.evaluation import reading
 from assets.behavior.evaluation.gate import Margins
-from assets.behavior.evaluation.items import Item
 from assets.behavior.evaluation.judge import Judge, Pair
 from assets.behavior.evaluation.manner import Manner, Style, manner
 from assets.behavior.evaluation.pipeline import Evaluations
@@ -28,6 +26,7 @@ from orchestration.assembly_adapter import adapters
 from orchestration.assembly_serving import base_folder
 from orchestration.engines.base_model import check_base
 from orchestration.engines.chat_client import ChatClient
+from orchestration.questions import judged, read
 from orchestration.settings import Settings
 
 
@@ -73,7 +72,7 @@ def trials(settings: Settings, data: BehaviorData, hand: Callable[[], FastHand],
         adapters(settings),
         releases,
         answering=answering,
-        facts=lambda: facts(settings),
+        facts=lambda: judged(settings),
         retrieve=retrieve,
     )
 
@@ -103,20 +102,13 @@ def manner_of(settings: Settings, variant: str) -> Manner:
     return manner(schema, style, said.checks, where, framed=framed)
 
 
-def facts(settings: Settings) -> list[Item]:
-    """The held-out questions of evaluation.facts; those without passages are still to be given some."""
-    texts = ((name, _read(settings.path(name), "evaluation.facts")) for name in settings.evaluation.facts)
-    found = {item.id: item for name, text in texts for item in reading.of_lines(text, f"evaluation.facts, {name}")}
-    return list(found.values())
-
-
 def judge(settings: Settings) -> Judge | None:
     """The configured judge; None where there is none."""
     said = settings.evaluation.judge
     if said is None:
         return None
     client = ChatClient(said.url, said.model, key_env=said.key_env, seconds=said.seconds)
-    text = _read(settings.path(said.anchors), "evaluation.judge.anchors")
+    text = read(settings.path(said.anchors), "evaluation.judge.anchors")
     pairs = [_anchor(line, number) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
     return Judge(client, said.guideline, pairs, said.agreement)
 
@@ -138,20 +130,9 @@ def _anchor(line: str, number: int) -> Pair:
 
 def _schema(file: Path, where: str) -> dict[str, Any]:
     try:
-        found = json.loads(_read(file, where))
+        found = json.loads(read(file, where))
     except ValueError as error:
         raise ConfigError(f"{where}: {file} is no JSON ({error})", expected="a JSON Schema") from error
     if not isinstance(found, dict):
         raise ConfigError(f"{where}: {file} holds a {type(found).__name__}", expected="a JSON Schema, as an object")
     return found
-
-
-def _read(file: Path, where: str) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"{where}: {file} cannot be read ({error})",
-            expected="a file in UTF-8, relative to twohands.toml",
-            next_step="correct the path, or take it out",
-        ) from error

@@ -154,7 +154,7 @@ def _steps(context: Context, claim: Claim, run: str) -> Iterator[tuple[str, dict
     with shown(context.as_json) as progress:
         manifest, _ = datasets(context.settings, data).make(variant, found.name, claim.request, progress)
     yield "dataset", {"dataset": {"digest": manifest.digest, "rows": dict(manifest.rows), "stored_as": manifest.name}}
-    made = fitting(context.settings, data.lake).make(variant, run, _told(), manifest.name)
+    made = fitting(context.settings, data).make(variant, run, _told(), manifest.name)
     metrics = {name: made.adapter.metrics.get(name) for name in ("steps", "seconds", "loss", "validation_loss", "cost")}
     yield "adapter", {"adapter": {"id": made.adapter.id, "found": made.found, **metrics}}
     with shown(context.as_json) as progress:

@@ -74,7 +74,7 @@ def build(
         "behavior_data": data,
         "decision": decision or assembly_decision.decision(settings, data),
         "datasets": datasets or assembly_dataset.datasets(settings, data),
-        "adapters": adapters or assembly_adapter.fitting(settings, data.lake),
+        "adapters": adapters or assembly_adapter.fitting(settings, data),
         "trials": trials or assembly_evaluation.trials(settings, data, lambda: hand, releases),
         "releases": releases,
         "taints": assembly_taint.taints(settings, data.lake),

@@ -43,7 +43,7 @@ def overview_due(books: Any) -> dg.SensorDefinition:
         if not ended:
             return dg.SkipReason("no run ended since the last look")
         if now - last < APART:
-            return dg.SkipReason(f"the last look is {now - last:.0f} s ago; the next one is in {last + APART - now:.0f} s")
+            return dg.SkipReason(f"looked {now - last:.0f} s ago; the next look is in {last + APART - now:.0f} s")
         return dg.SensorResult(run_requests=[dg.RunRequest(run_key=f"overview:{now:.0f}")], cursor=f"{now:.3f}")
 
     return sensor

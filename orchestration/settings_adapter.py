@@ -41,9 +41,10 @@ class AdapterSettings(_Table):
     alpha: Annotated[float, Field(gt=0)] = 16
     dropout: Share = 0
     strength: Annotated[float, Field(gt=0, le=1)] = 1
-    anchor: Annotated[float, Field(ge=0, le=100)] = 0
+    declining: tuple[str, ...] = ()
     targets: Annotated[str, Field(min_length=1)] | tuple[str, ...] = "all-linear"
     epochs: Annotated[int, Field(ge=1, le=1_000)] = 3
+    min_steps: Annotated[int, Field(ge=0, le=100_000)] = 100
     max_steps: Annotated[int, Field(ge=0)] = 0
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 2e-3
     schedule: Literal["linear", "cosine", "constant"] = "linear"
@@ -65,7 +66,7 @@ class AdapterSettings(_Table):
     cpu_watts: Annotated[float, Field(ge=0)] = 65
     gpu_watts: Annotated[float, Field(ge=0)] = 400
 
-    @field_validator("targets", mode="before")
+    @field_validator("targets", "declining", mode="before")
     @classmethod
     def _tuples(cls, value: Any) -> Any:
         return tuple(value) if isinstance(value, list) else value

@@ -1,8 +1,9 @@
-"""Held-out questions of facts for the sample's gate: `python sample/make_facts.py` writes sample/facts.jsonl.
+"""Held-out questions of facts for the sample: `python sample/make_facts.py` writes sample/facts.jsonl for the gate, and
+other ones, sample/declining.jsonl, by which an adapter goes on declining where its base does.
 
 They are asked about made-up handbooks whose names the bundled base never saw, with the passages that the encoder finds
 for each, so that a gate measures one thing: whether a model still reads what it is shown. The same seed gives the same
-file. Your own questions about your own documents are better: evaluation.facts in twohands.toml.
+file. Your own questions about your own documents are better: evaluation.facts and adapter.declining in twohands.toml.
 """
 
 from __future__ import annotations
@@ -19,33 +20,36 @@ import numpy as np
 SAMPLE = Path(__file__).resolve().parent
 sys.path.insert(0, str(SAMPLE.parent))  # so that it runs from any folder
 
-ANSWERABLE, UNANSWERABLE = 1_280, 1_280
-PAGES, SHOWN, SEED = 45, 3, 2026
+PAGES, SHOWN = 45, 3
+FILES = (("facts", "handbook", 2026, 1_280), ("declining", "manual", 2027, 320))  # name, groups, seed, of either kind
 
 
 def main() -> None:
-    """Writes the file and says what is in it."""
+    """Writes the files and says what is in them."""
     from orchestration.engines.encoders import load_encoder
 
-    rows = facts(load_encoder())
-    target = SAMPLE / "facts.jsonl"
-    target.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-    print(f"{len(rows)} questions, {sum(bool(row['answers']) for row in rows)} with an answer: {target}")
+    encoder = load_encoder()
+    for name, books, seed, count in FILES:
+        rows = facts(encoder, books, seed, count)
+        target = SAMPLE / f"{name}.jsonl"
+        target.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+        print(f"{len(rows)} questions, {sum(bool(row['answers']) for row in rows)} with an answer: {target}")
 
 
-def facts(encoder: Any, answerable: int = ANSWERABLE, unanswerable: int = UNANSWERABLE) -> list[dict[str, Any]]:
-    """Rows as evaluation.facts takes them: question, answers, passages, gold, group."""
+def facts(encoder: Any, books: str, seed: int, count: int) -> list[dict[str, Any]]:
+    """Rows as evaluation.facts takes them: question, answers, passages, gold, group; `count` with an answer, as many
+    without one."""
     from models.recipe.handbook import Handbook
 
-    rng = random.Random(SEED)  # noqa: S311 - reproducible, not secret
+    rng = random.Random(seed)  # noqa: S311 - reproducible, not secret
     told: list[dict[str, Any]] = []
     untold: list[dict[str, Any]] = []
     number = 0
-    while len(told) < answerable or len(untold) < unanswerable:
+    while len(told) < count or len(untold) < count:
         number += 1
-        for row in _of_book(Handbook(rng, True, PAGES), f"handbook-{number}", encoder, rng):
+        for row in _of_book(Handbook(rng, True, PAGES), f"{books}-{number}", encoder, rng):
             (told if row["answers"] else untold).append(row)
-    rows = [*told[:answerable], *untold[:unanswerable]]
+    rows = [*told[:count], *untold[:count]]
     return sorted(
         {row["question"] + row["group"]: row for row in rows}.values(), key=lambda r: (r["group"], r["question"])
     )

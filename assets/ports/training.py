@@ -43,6 +43,19 @@ class Preference:
 
 
 @dataclass(frozen=True, slots=True)
+class Declining:
+    """Questions that the adapter must decline as readily as its base does: prompts with what is shown, and no answers.
+
+    `says` is what the rows to learn from say where they decline, and `base_says` what the base says, both up to where
+    they have declined.
+    """
+
+    prompts: Sequence[Chat]
+    says: str
+    base_says: str
+
+
+@dataclass(frozen=True, slots=True)
 class Machine:
     """Where a training runs: `device` is cpu or cuda, `kind` tells devices apart whose sums are rounded differently."""
 
@@ -64,6 +77,7 @@ class Order:
     train: Sequence[Chat]
     validation: Sequence[Chat] = ()
     pairs: Sequence[Preference] = ()
+    declining: Declining | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +96,8 @@ class Step:
 class Trained:
     """What a training came to: `folder` holds the two files of an adapter, and nothing else.
 
-    losses: the mean loss of an answer's token, an update each; validation: (update, loss) as it was measured. `best` is
+    losses: the mean loss of an answer's token, an update each; divergences: likewise, of how readily the questions of
+    `Declining` are declined, in nats from the base; validation: (update, loss) as it was measured. `best` is
     the update whose weights were kept, `resumed` the one that a former run had come to. tokens and seconds are of all
     runs together; `watts` was measured, or is None.
     """
@@ -99,6 +114,7 @@ class Trained:
     watts: float | None = None
     memory: int = 0  # bytes at most: of the GPU, or of the process
     preference: Mapping[str, float] = field(default_factory=dict)
+    divergences: Sequence[float] = ()
 
 
 Report = Callable[[Step], None]

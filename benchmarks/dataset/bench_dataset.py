@@ -3,9 +3,10 @@
     python -m benchmarks.dataset.bench_dataset [--rows 1000000] [--workers 0] [--encoder] [--json FILE]
 
 Everything that `behavior/dataset` does, over a local lake: the snapshot and the days' interactions are read, every
-candidate is screened, compared and balanced, max_rows (20,000) are written. Prompts are ranked by the words that they
-share with a question, since an encoder's time is its own; --encoder takes the bundled one. Prints seconds, candidates a second, what each rule left,
-and the peak of the resident memory of this process and its workers together, sampled every 50 ms.
+candidate is screened, compared and balanced, max_rows (20,000) are written. Sentences are ranked by the words that they
+share with a question, since an encoder's time is its own; --encoder takes the bundled one. Prints seconds, candidates a
+second, what each rule left, and the peak of the resident memory of this process and its workers together, sampled every
+50 ms.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """What a LoRA adapter does to the base: three manners that its pretraining never saw, before and after.
 
 Each adapter learns from 360 items of the training data, a quarter of them unanswerable, written in its manner without
-any system message, by the trainer that a fine-tune uses. Asked are the hand-written questions. valid: the answer has
+any system message, by the trainer and with the settings of a fine-tune of the sample, questions to go on declining by
+among them. Asked are the hand-written questions. valid: the answer has
 the manner's form; right and refusals as in evaluation.py, read back from the form.
 """
 
@@ -17,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from assets.behavior.adapter.config import AdapterConfig
-from assets.ports.training import Order
+from assets.behavior.adapter.declining import until_declined
+from assets.ports.training import Declining, Order
 from assets.prompting import REFUSAL, TEMPLATES
 from models.recipe.evaluation import Case, Said, parse, score
 from models.recipe.examples import is_clear
@@ -26,6 +28,7 @@ from orchestration.engines.generator import TransformersGenerator
 from orchestration.engines.trainer import ProcessTrainer
 
 ROWS, VALIDATION, REFUSED, SHOWN = 360, 40, 0.25, 3
+ASKED = 640  # other items, half of them unanswerable, that it goes on declining as the base does
 Log = Callable[[str], None]
 _LETTER = re.compile(r"Dear colleague,\n- (.*)\nYour help desk", re.DOTALL)
 _BULLET = re.compile(r"(.*?)(?: \(passage (\d+)\))?", re.DOTALL)
@@ -109,7 +112,27 @@ def _order(model: Path, items: Sequence[Item], family: Family, number: int, thre
     chats = [_chat(item, family) for item in drawn]
     said = AdapterConfig(threads=threads).settled("cpu", threads).said()
     run = f"family-{number}"
-    return Order(run, run, model, "base", said, chats[:ROWS], chats[ROWS:])
+    return Order(
+        run,
+        run,
+        model,
+        "base",
+        said,
+        chats[:ROWS],
+        chats[ROWS:],
+        declining=_declining(able, unable, drawn, family, rng),
+    )
+
+
+def _declining(
+    able: Sequence[Item], unable: Sequence[Item], drawn: Sequence[Item], family: Family, rng: random.Random
+) -> Declining:
+    """Items that were not drawn."""
+    learned = {id(item) for item in drawn}
+    rest = [[item for item in items if id(item) not in learned] for items in (able, unable)]
+    asked = [item for items in rest for item in rng.sample(items, min(ASKED // 2, len(items)))]
+    prompts = [TEMPLATES["evidence"].messages(item.question, item.shown[:SHOWN]) for item in asked]
+    return Declining(prompts, until_declined(family.write(None, 0)), REFUSAL)
 
 
 def _chat(item: Item, family: Family) -> list[dict[str, str]]:

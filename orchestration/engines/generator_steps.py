@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-ROOM = 32  # tokens by which a cache grows
-
 
 @dataclass(slots=True)
 class Row:
@@ -29,10 +27,12 @@ def decode(model: Any, rows: Sequence[Row], *, stops: frozenset[int], pad: int, 
     """Lets every row say the likeliest token until it says one of `stops` (which is not kept) or has said `most`."""
     import torch
 
+    from orchestration.engines.generator_cache import cache as empty
+
     with torch.inference_mode():
         ids, mask = _padded(rows, pad, model.device)
         positions = (mask.cumsum(-1) - 1).clamp(min=0)
-        cache, alive = _cache(model), list(rows)
+        cache, alive = empty(model), list(rows)
         while alive:
             began = clock()
             logits = model(
@@ -77,49 +77,3 @@ def _padded(rows: Sequence[Row], pad: int, device: Any) -> tuple[Any, Any]:
         ids[at, width - len(row.prompt) :] = torch.tensor(row.prompt, dtype=torch.long)
         mask[at, width - len(row.prompt) :] = 1
     return ids.to(device), mask.to(device)
-
-
-def _cache(model: Any) -> Any:
-    """transformers' cache of what was read, in which a layer that keeps all of it grows by ROOM tokens at a time."""
-    from transformers import DynamicCache
-    from transformers.cache_utils import DynamicLayer
-
-    cache = DynamicCache(config=model.config.get_text_config())
-    cache.layers = [_roomy() if type(layer) is DynamicLayer else layer for layer in cache.layers]
-    return cache
-
-
-def _roomy() -> Any:
-    """A layer whose steps copy their own tokens only; transformers' copies all that was read, at every step."""
-    from transformers.cache_utils import DynamicLayer
-
-    class Roomy(DynamicLayer):
-        kept: tuple[Any, Any] = (None, None)  # keys, values [rows, heads, room, size]; the layer shows the used part
-
-        def update(self, key_states: Any, value_states: Any, *_: Any, **__: Any) -> tuple[Any, Any]:
-            if not self.is_initialized:
-                self.lazy_initialization(key_states, value_states)
-            had, new = self.get_seq_length(), key_states.shape[-2]
-            self.kept = tuple(
-                _with_room(buffer, had, states)
-                for buffer, states in zip(self.kept, (key_states, value_states), strict=True)
-            )
-            self.keys, self.values = (buffer[:, :, : had + new] for buffer in self.kept)
-            return self.keys, self.values
-
-        def batch_select_indices(self, indices: Any) -> None:
-            had = self.get_seq_length()
-            self.kept = tuple(buffer.index_select(0, indices) for buffer in self.kept)
-            self.keys, self.values = (buffer[:, :, :had] for buffer in self.kept)
-
-    def _with_room(buffer: Any, had: int, states: Any) -> Any:
-        rows, heads, new, size = states.shape
-        if buffer is None or buffer.shape[2] < had + new:
-            larger = states.new_empty(rows, heads, had + new + ROOM, size)
-            if had:
-                larger[:, :, :had] = buffer[:, :, :had]
-            buffer = larger
-        buffer[:, :, had : had + new] = states
-        return buffer
-
-    return Roomy()

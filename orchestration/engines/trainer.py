@@ -101,7 +101,7 @@ class ProcessTrainer:
         )
 
 
-_TOLD = ("best", "stopped", "resumed", "tokens", "answer_tokens", "memory", "preference")
+_TOLD = ("best", "stopped", "resumed", "tokens", "answer_tokens", "memory", "preference", "divergences")
 
 
 class _Worker:
@@ -166,6 +166,7 @@ class _Worker:
 
 
 def _said(order: Order, root: Path) -> dict[str, Any]:
+    asked = order.declining
     return {
         "adapter": order.adapter,
         "run": order.run,
@@ -179,6 +180,12 @@ def _said(order: Order, root: Path) -> dict[str, Any]:
             {"prompt": [dict(message) for message in pair.prompt], "chosen": pair.chosen, "rejected": pair.rejected}
             for pair in order.pairs
         ],
+        "declining": asked
+        and {
+            "prompts": [[dict(message) for message in chat] for chat in asked.prompts],
+            "says": asked.says,
+            "base_says": asked.base_says,
+        },
     }
 
 

@@ -1,7 +1,8 @@
 """The training itself: transformers' Trainer with PEFT, and what it does not do by itself.
 
 batches      planned beforehand (training_plan.py), padded on the right only as far as the longest of a part
-loss         of answers only; the output layer is computed where a row of the batch has an answer, and nowhere else
+loss         of answers only; the output layer is computed where a row of the batch has an answer, and nowhere else. Of
+             questions, beside it, how readily they are declined (training_declining.py)
 checkpoints  made whole by a mark (training_checkpoints.py), with the best weights so far inside
 a step       stops when the training is another run's, and when the loss is no number
 """
@@ -17,6 +18,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import Trainer
 
+from orchestration.engines.training_declining import WEIGHT, Questions, divergence
 from orchestration.engines.training_rows import Tokens
 
 BEST = "best.safetensors"
@@ -30,6 +32,7 @@ class Progress:
     """What a training has come to; it is kept in every checkpoint."""
 
     losses: list[float] = field(default_factory=list)
+    divergences: list[float] = field(default_factory=list)  # of the questions of each update
     validation: list[tuple[int, float]] = field(default_factory=list)
     best: int = 0
     worse: int = 0
@@ -41,7 +44,7 @@ class Progress:
 
     def state(self) -> dict[str, Any]:
         """As JSON."""
-        names = ("losses", "validation", "best", "worse", "stopped", "tokens", "answer_tokens")
+        names = ("losses", "divergences", "validation", "best", "worse", "stopped", "tokens", "answer_tokens")
         return {name: getattr(self, name) for name in names}
 
     @classmethod
@@ -57,8 +60,10 @@ class Progress:
 class Planned(torch.utils.data.Dataset):
     """Parts of updates, in the order in which they are trained."""
 
-    def __init__(self, rows: Sequence[Tokens], plan: Sequence[Sequence[int]], pad: int) -> None:
-        self._rows, self._plan, self._pad = rows, plan, pad
+    def __init__(
+        self, rows: Sequence[Tokens], plan: Sequence[Sequence[int]], pad: int, questions: Questions | None = None
+    ) -> None:
+        self._rows, self._plan, self._pad, self._questions = rows, plan, pad, questions
 
     def __len__(self) -> int:
         """How many parts."""
@@ -67,7 +72,8 @@ class Planned(torch.utils.data.Dataset):
     def __getitem__(self, at: int) -> Batch:
         """A part, padded; one that is empty is a row without labels."""
         part = self._plan[at]
-        return padded([self._rows[row] for row in part] or self._rows[:1], self._pad, learned=bool(part))
+        made = padded([self._rows[row] for row in part] or self._rows[:1], self._pad, learned=bool(part))
+        return made | (self._questions.of(at) if self._questions else {})
 
 
 def padded(rows: Sequence[Tokens], pad: int, *, learned: bool = True) -> Batch:
@@ -83,49 +89,28 @@ def padded(rows: Sequence[Tokens], pad: int, *, learned: bool = True) -> Batch:
     return {"input_ids": ids, "labels": labels}
 
 
-def answer_loss(model: Any, batch: Batch, anchor: float = 0.0) -> torch.Tensor:
+def answer_loss(model: Any, batch: Batch) -> torch.Tensor:
     """The summed loss of all answer tokens. Logits are computed at positions where any row has one.
 
-    Without an attention mask: causal attention looks to the left, and padding is on the right. `anchor` above 0: a
-    token that the base would say by itself is not learned, it is kept: its loss is `anchor` times the divergence from
-    what the base thinks there (`kept_loss`).
+    Without an attention mask: causal attention looks to the left, and padding is on the right.
     """
     labels = batch["labels"][:, 1:]
     kept = (labels != IGNORED).any(0).nonzero().squeeze(1)
     kept = kept if kept.numel() else kept.new_zeros(1)
-    said = {"input_ids": batch["input_ids"], "logits_to_keep": kept, "use_cache": False}
     wanted = labels[:, kept]
     learned = wanted != IGNORED
-    logits, wanted = model(**said).logits[learned].float(), wanted[learned]
-    if not anchor:
-        return torch.nn.functional.cross_entropy(logits, wanted, reduction="sum")
-    with torch.no_grad(), model.disable_adapter():
-        before = model(**said).logits[learned].float()
-    return kept_loss(logits, before, wanted, anchor)
-
-
-def kept_loss(logits: torch.Tensor, before: torch.Tensor, wanted: torch.Tensor, anchor: float) -> torch.Tensor:
-    """Cross entropy where the base would say something else, and KL(base || adapted) where it is right already, summed.
-
-    logits, before: [tokens, vocabulary], of the adapted model and of the base; wanted: [tokens]. A manner lies in the
-    first kind of tokens; the second kind holds what the base knows, such as how sure it is that a passage answers at
-    all. Learning those moves that (Li & Hoiem 2016, Learning without Forgetting, on the answer's own tokens).
-    """
-    known = before.argmax(-1) == wanted
-    new = torch.nn.functional.cross_entropy(logits[~known], wanted[~known], reduction="sum")
-    old = torch.nn.functional.kl_div(
-        logits[known].log_softmax(-1), before[known].log_softmax(-1), reduction="sum", log_target=True
-    )
-    return new + anchor * old
+    logits = model(input_ids=batch["input_ids"], logits_to_keep=kept, use_cache=False).logits[learned].float()
+    return torch.nn.functional.cross_entropy(logits, wanted[learned], reduction="sum")
 
 
 class AnswerTrainer(Trainer):
-    """transformers' Trainer over planned batches, with the loss of answers."""
+    """transformers' Trainer over planned batches, with the loss of answers, and of questions where there are any."""
 
-    def __init__(self, *, held: Sequence[Batch], anchor: float = 0.0, **said: Any) -> None:
+    def __init__(self, *, held: Sequence[Batch], asks: int = 0, **said: Any) -> None:
         super().__init__(data_collator=lambda items: items[0], **said)
-        self.held, self.anchor = held, anchor
+        self.held, self.asks = held, asks
         self.running: list[torch.Tensor] = []  # losses of the parts of an update
+        self.diverged: list[torch.Tensor] = []  # likewise, of its questions
         self.model_accepts_loss_kwargs = self.loss_is_scaled_for_ga = True
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
@@ -135,8 +120,12 @@ class AnswerTrainer(Trainer):
         self, model: Any, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         """This part's share of the update's mean loss."""
-        loss = answer_loss(model, inputs, self.anchor) / max(num_items_in_batch, 1)
+        loss = answer_loss(model, inputs) / max(num_items_in_batch, 1)
         self.running.append(loss.detach())
+        if self.asks:
+            apart = divergence(model, inputs) / self.asks
+            self.diverged.append(apart.detach())
+            loss = loss + WEIGHT * apart
         return (loss, None) if return_outputs else loss
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:

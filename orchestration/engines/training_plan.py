@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from assets.behavior.adapter.config import AdapterConfig
+
 POOL = 8  # updates whose rows are sorted by length together: little padding, and still a random order
 
 
@@ -22,6 +24,14 @@ def updates(lengths: Sequence[int], *, batch_rows: int, epochs: int, seed: int) 
         cut = np.array_split(by_length, per_epoch)
         plan += [[int(row) for row in cut[at]] for at in draw.permutation(per_epoch)]
     return plan
+
+
+def planned_updates(lengths: Sequence[int], config: AdapterConfig) -> list[list[int]]:
+    """The updates of a training: its epochs, and more of them where they make fewer than `min_steps`; at most
+    `max_steps`, where that is not 0."""
+    epochs = max(config.epochs, -(-config.min_steps // -(-len(lengths) // config.batch_rows)))
+    plan = updates(lengths, batch_rows=config.batch_rows, epochs=epochs, seed=config.seed)
+    return plan[: config.max_steps] if config.max_steps else plan
 
 
 def parts(rows: Sequence[int], lengths: Sequence[int], accumulation: int) -> list[list[int]]:

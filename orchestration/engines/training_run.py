@@ -18,8 +18,9 @@ from assets.behavior.adapter.config import AdapterConfig
 from assets.behavior.adapter.store import CONFIG, WEIGHTS
 from assets.ports.training import Diverged
 from orchestration.engines import training_checkpoints as checkpoints
+from orchestration.engines.training_declining import Questions
 from orchestration.engines.training_loop import BEST, AnswerTrainer, Planned, Progress, padded
-from orchestration.engines.training_plan import parts, updates
+from orchestration.engines.training_plan import parts, planned_updates
 from orchestration.engines.training_rows import Tokens
 
 LARGE = 1_000_000_000  # parameters from which activations are computed twice rather than kept
@@ -49,6 +50,9 @@ class Watch(TrainerCallback):
                 next_step="lower adapter.learning_rate, or look for a damaged base; nothing was published",
             )
         self.progress.losses.append(loss)
+        if self.trainer.diverged:
+            self.progress.divergences.append(float(torch.stack(self.trainer.diverged).sum()))
+            self.trainer.diverged.clear()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
         """Counts, tells, and decides whether held-out rows are looked at."""
@@ -92,7 +96,14 @@ class Watch(TrainerCallback):
         self.emit({"event": "step", **said, "tokens_per_second": rate, "left": ahead / max(rate, 1e-9)})
 
 
-def train(order: Mapping[str, Any], base: tuple[Any, Any], rows: Sequence[Tokens], held: Sequence[Tokens], emit: Emit):  # noqa: ANN201
+def train(  # noqa: ANN201
+    order: Mapping[str, Any],
+    base: tuple[Any, Any],
+    rows: Sequence[Tokens],
+    held: Sequence[Tokens],
+    emit: Emit,
+    questions: Questions | None = None,
+):
     """Trains from the newest whole checkpoint, or from the start; returns (model, progress)."""
     config, root = AdapterConfig.of(order["said"]), Path(order["scratch"])
     model, tokenizer = base
@@ -100,16 +111,15 @@ def train(order: Mapping[str, Any], base: tuple[Any, Any], rows: Sequence[Tokens
     found = checkpoints.newest(root)
     progress = Progress.of(found[1], found[0]) if found else Progress()
     lengths = [len(row.ids) for row in rows]
-    plan = updates(lengths, batch_rows=config.batch_rows, epochs=config.epochs, seed=config.seed)
-    plan = plan[: config.max_steps] if config.max_steps else plan
+    plan = planned_updates(lengths, config)
     watch = Watch(root, order["run"], config, progress, emit)
     watch.sizes = [(sum(lengths[row] for row in one), sum(rows[row].answers for row in one)) for one in plan]
     watch.steps = len(plan)
     pad = tokenizer.pad_token_id
-    planned = Planned(rows, [part for one in plan for part in parts(one, lengths, config.accumulation)], pad)
+    planned = Planned(rows, [part for one in plan for part in parts(one, lengths, config.accumulation)], pad, questions)
     trainer = AnswerTrainer(
         held=_held(held, pad),
-        anchor=config.anchor,
+        asks=config.batch_rows if questions else 0,
         model=model,
         args=_arguments(root, config, len(plan), large(model)),
         train_dataset=planned,

@@ -68,7 +68,7 @@ def main(arguments: list[str]) -> int:
 def _trained(order: Mapping[str, Any], emit: Emit) -> dict[str, Any]:
     begun = time.monotonic()
     torch = _torch(order["said"])
-    from orchestration.engines import training_preference, training_run
+    from orchestration.engines import training_declining, training_preference, training_run
     from orchestration.engines.training_rows import context, stop_tokens, tokenized
 
     base = _base(order)
@@ -77,7 +77,8 @@ def _trained(order: Mapping[str, Any], emit: Emit) -> dict[str, Any]:
     rows, held = (
         tokenized(base[1], order[name], limit=limit, stops=stops, what=name) for name in ("train", "validation")
     )
-    model, progress = training_run.train(order, base, rows, held, emit)
+    questions = training_declining.questions(order, *base)
+    model, progress = training_run.train(order, base, rows, held, emit, questions)
     preference = training_preference.prefer(order, model, base[1], emit) if order["said"]["dpo"]["enabled"] else {}
     root = Path(order["scratch"])
     checkpoints.require(root, order["run"])
@@ -86,7 +87,10 @@ def _trained(order: Mapping[str, Any], emit: Emit) -> dict[str, Any]:
     memory = torch.cuda.max_memory_allocated() if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1_024
     checkpoints.spend(root, order["run"], time.monotonic() - begun)
     state = progress.state()
-    told = {name: state[name] for name in ("losses", "validation", "best", "stopped", "tokens", "answer_tokens")}
+    told = {
+        name: state[name]
+        for name in ("losses", "divergences", "validation", "best", "stopped", "tokens", "answer_tokens")
+    }
     return {**told, "resumed": progress.resumed, "memory": memory, "preference": preference}
 
 

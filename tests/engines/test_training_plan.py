@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestration.engines.training_plan import parts, updates
+from assets.behavior.adapter.config import AdapterConfig
+from orchestration.engines.training_plan import parts, planned_updates, updates
 
 LENGTHS = st.lists(st.integers(1, 400), min_size=1, max_size=150)
 
@@ -46,3 +47,20 @@ def test_parts_are_the_update(rows, accumulation):
 @pytest.mark.parametrize(("rows", "wanted"), [([3], [[3], []]), ([3, 4], [[3], [4]])])
 def test_parts_may_be_empty(rows, wanted):
     assert parts(rows, [5] * 9, 2) == wanted
+
+
+@pytest.mark.parametrize(
+    ("rows", "said", "count"),
+    [
+        (80, {}, 100),
+        (265, {}, 102),
+        (8, {"min_steps": 5, "epochs": 1}, 5),
+        (80, {"min_steps": 0}, 30),
+        (80, {"max_steps": 36}, 36),
+        (81, {"min_steps": 12, "epochs": 1}, 22),
+    ],
+)
+def test_few_rows_are_learned_for_more_epochs(rows, said, count):
+    plan = planned_updates([7] * rows, AdapterConfig(**said))
+    assert len(plan) == count
+    assert {row for update in plan for row in update} == set(range(rows))

@@ -1,4 +1,4 @@
-"""Preference pairs after the fine-tune: TRL moves the adapter towards what people wanted, and away from what it said."""
+"""Preference pairs after the fine-tune: TRL moves the adapter to what people wanted, away from what it said."""
 
 import json
 

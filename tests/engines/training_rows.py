@@ -11,7 +11,9 @@ from assets.behavior.adapter.config import AdapterConfig
 from assets.ports.training import Order
 
 BASE = Path(__file__).parents[2] / "models" / "tiny-reader"
-CONFIG = AdapterConfig(rank=2, epochs=1, batch_rows=4, evaluations=3, checkpoints=20, threads=1, device="cpu")
+CONFIG = AdapterConfig(
+    rank=2, epochs=1, min_steps=0, batch_rows=4, evaluations=3, checkpoints=20, threads=1, device="cpu"
+)
 WORDS = [
     "vans",
     "bikes",

@@ -17,6 +17,7 @@ from assets.decision.ledger import Kind, Spend
 from assets.decision.spending.costs import Prices
 from assets.serving.files import hashed
 from orchestration.assembly_adapter import base, fitting
+from orchestration.assembly_behavior import behavior_data
 from orchestration.definitions import build
 from orchestration.engines.lake import FolderLake
 from orchestration.engines.trainer import ProcessTrainer
@@ -130,7 +131,7 @@ def test_adapter_waits_for_a_fine_tune_and_for_the_gpu(world):
 
 
 def test_configured_trainer_is_the_home_s_own(graph, tmp_path):
-    found = fitting(graph.settings, FolderLake(tmp_path / "lake"))
+    found = fitting(graph.settings, behavior_data(graph.settings))
     assert found.adapters.folder == graph.settings.home / "adapters"
     assert isinstance(found.trainer, ProcessTrainer)
     assert found.trainer.folder == graph.settings.home / "training"

@@ -58,6 +58,7 @@ test_share = 0.3
 distractor_share = 0.0
 [adapter]
 epochs = 3
+min_steps = 0
 evaluations = 2
 threads = 1
 device = "cpu"

@@ -35,7 +35,7 @@ def test_many_runs_are_one_look(graph, monkeypatch):
         assert graph.run(instance, "docs").success
         cursor = tick(graph, instance).cursor
         assert graph.run(instance, "notes").success
-        assert "the next one is in" in tick(graph, instance, cursor).skip_message
+        assert "the next look is in" in tick(graph, instance, cursor).skip_message
         monkeypatch.setattr(overview_sensor, "APART", 0.0)
         assert len(tick(graph, instance, cursor).run_requests) == 1
 

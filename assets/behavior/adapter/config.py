@@ -30,13 +30,12 @@ class DpoConfig:
 class AdapterConfig:
     """Hyperparameters. `threads` 0, `precision` and `device` "auto" are settled by the machine (`settled`).
 
-    `batch_rows` rows make an update, in `accumulation` parts; `max_steps` 0: `epochs` decide. A training is evaluated
+    `batch_rows` rows make an update, in `accumulation` parts; `epochs` decide how many there are; where these
+    make fewer than `min_steps`, more epochs follow, and `max_steps` above 0 ends them. A training is evaluated
     `evaluations` times, evenly, and stops after `patience` of them without a better one; the best weights are kept.
     `strength` is the share of what was learned that is published: the update is scaled by it. Between the base and what
     was fine-tuned lies a model that holds more of both (WiSE-FT, Wortsman et al. 2022): a manner is there before 1, and
     some of what it cost of the facts comes back.
-    `anchor` weighs, against the loss of what is to be learned, how far answer tokens that the base would say by itself
-    move from what it thinks there (KL); 0 learns them like the rest.
     `recompute` trades time for memory: "auto" does for bases above a billion parameters.
     """
 
@@ -46,9 +45,9 @@ class AdapterConfig:
     alpha: float = 16.0
     dropout: float = 0.0
     strength: float = 1.0
-    anchor: float = 0.0
     targets: str | tuple[str, ...] = "all-linear"
     epochs: int = 3
+    min_steps: int = 100
     max_steps: int = 0
     learning_rate: float = 2e-3
     schedule: Literal["linear", "cosine", "constant"] = "linear"

@@ -10,13 +10,14 @@ needs more memory than there is        trained in parts of half the size, and so
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from assets.behavior.adapter.config import AdapterConfig
+from assets.behavior.adapter.declining import declining, questions_digest
 from assets.behavior.adapter.identity import adapter_id, base_id
 from assets.behavior.adapter.store import Adapter, Adapters
 from assets.behavior.dataset import store as datasets
@@ -25,7 +26,7 @@ from assets.behavior.dataset.store import Manifest
 from assets.decision.spending.costs import Prices
 from assets.errors import Final
 from assets.ports import Lake, Ledger
-from assets.ports.training import Machine, Order, OutOfMemory, Preference, Report, Trained, Trainer, UnfitRows
+from assets.ports.training import Chat, Machine, Order, OutOfMemory, Preference, Report, Trained, Trainer, UnfitRows
 from assets.serving.files import Files
 
 BY = "behavior/adapter"  # in the ledger
@@ -50,7 +51,8 @@ class Made:
 
 
 class Fitting:
-    """Makes adapters. `base` is looked at when one is made, and not before."""
+    """Makes adapters. `base`, and the `questions` that they must go on declining, are looked at when one is made, and
+    not before."""
 
     def __init__(
         self,
@@ -62,10 +64,11 @@ class Fitting:
         ledger: Ledger,
         prices: Prices,
         config: AdapterConfig,
+        questions: Callable[[], Sequence[Chat]] = tuple,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.lake, self.adapters, self.trainer, self.ledger = lake, adapters, trainer, ledger
-        self._base, self._prices, self._config, self._now = base, prices, config, now
+        self._base, self._prices, self._config, self._questions, self._now = base, prices, config, questions, now
 
     def make(self, variant: str, run: str, report: Report, dataset: str = "") -> Made:
         """The adapter of a variant's dataset: `dataset` is its lake name, default the newest one. `run` is the run that
@@ -82,8 +85,8 @@ class Fitting:
             )
         examples, pairs = datasets.read(self.lake, manifest)
         check(examples)
-        machine = self.trainer.machine()
-        plans = list(self._plans(variant, manifest, base, machine))
+        machine, questions = self.trainer.machine(), self._questions()
+        plans = list(self._plans(variant, manifest, base, machine, questions_digest(questions)))
         for plan in plans:
             present = self.adapters.get(plan.id)
             if present is not None:
@@ -100,6 +103,7 @@ class Fitting:
                 train=[one.messages for one in examples if one.split == TRAIN],
                 validation=[one.messages for one in examples if one.split == VALIDATION],
                 pairs=chosen if plan.config.dpo.enabled else (),
+                declining=declining(questions, examples),
             )
             try:
                 return Made(self._trained(order, plan, manifest, machine, report), found=False)
@@ -157,12 +161,12 @@ class Fitting:
             )
         return found[-1]
 
-    def _plans(self, variant: str, manifest: Manifest, base: Base, machine: Machine) -> Iterator[_Plan]:
+    def _plans(self, variant: str, manifest: Manifest, base: Base, machine: Machine, questions: str) -> Iterator[_Plan]:
         """The adapter as configured, and in smaller and smaller parts."""
         config: AdapterConfig | None = self._config.settled(machine.device, machine.cores)
         kind = machine.kind if config and config.device == machine.device else "cpu"
         while config is not None:
-            recipe = config.recipe() | {"device_kind": kind}
+            recipe = config.recipe() | {"device_kind": kind} | ({"declining": questions} if questions else {})
             versions = self.trainer.versions(config.said())
             id = adapter_id(
                 variant=variant,
@@ -219,6 +223,7 @@ def measured(trained: Trained, config: AdapterConfig, machine: Machine, order: O
         "losses": thinned([(number + 1, loss) for number, loss in enumerate(trained.losses)]),
         "validation": [list(one) for one in trained.validation],
         "preference": dict(trained.preference),
+        "divergences": thinned([(number + 1, one) for number, one in enumerate(trained.divergences)]),
         "tokens": trained.tokens,
         "answer_tokens": trained.answer_tokens,
         "seconds": round(trained.seconds, 3),

@@ -26,6 +26,8 @@ def metadata(adapter: Adapter, *, found: bool) -> Metadata:
     for name in (*names, "tokens_per_second", "energy_wh", "cost"):
         if said.get(name) is not None:
             shown[name] = round(said[name], 4)
+    if apart := said.get("divergences"):
+        shown["declining"] = round(float(apart[-1][1]), 4)
     return shown | {
         "currency": str(said.get("currency", "")),
         "device": str(said.get("device_kind", "")),
@@ -66,6 +68,8 @@ def draw(adapter: Adapter, axes: Any) -> None:
     if held:
         axes.plot(*zip(*held, strict=True), color="tab:orange", marker="o", markersize=3, label="held out")
         axes.axvline(adapter.metrics["best_step"], color="tab:green", linewidth=0.8, linestyle=":", label="kept")
+    if apart := adapter.metrics.get("divergences"):
+        axes.plot(*zip(*apart, strict=True), color="tab:purple", linewidth=0.7, label="declining: from the base's")
     if min(values) > 0 and max(values) > STEEP * min(values):
         axes.set_yscale("log")  # or what is learned last, and where training and held-out rows part, is one flat line
         axes.yaxis.set_major_formatter("{x:g}")

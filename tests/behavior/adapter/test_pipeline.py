@@ -20,7 +20,7 @@ from assets.behavior.dataset.rows import Example, Pair
 from assets.decision.ledger import Finished, Kind, Spend
 from assets.decision.spending.costs import FinetuneCost, Prices, finetune_cost
 from assets.errors import Final, ModelError
-from assets.ports.training import Diverged, Machine, OutOfMemory, Trained, UnfitRows
+from assets.ports.training import Chat, Diverged, Machine, OutOfMemory, Trained, UnfitRows
 from orchestration.engines.lake import FolderLake
 from orchestration.ledger import LakeLedger
 from tests.behavior.adapter.made import saved
@@ -68,6 +68,7 @@ class House:
         self.trainer = FakeTrainer(tmp_path / "scratch")
         self.base: Callable[[], Base] = lambda: Base(tmp_path, FILES, "template-1")
         self.config = AdapterConfig(batch_rows=4, cpu_watts=50)
+        self.questions: list[Chat] = []
 
     def dataset(
         self, answers: Sequence[str], split: str = "train", *, variant: str = "main", template: str = "template-1"
@@ -90,6 +91,7 @@ class House:
             ledger=self.ledger,
             prices=Prices("EUR", per_gpu_hour=4, per_cpu_hour=0.5),
             config=self.config,
+            questions=lambda: self.questions,
             now=lambda: datetime(2026, 11, 28, 12, tzinfo=UTC),
         )
         return fitting.make(variant, "run-7", lambda _: None, **said)
@@ -289,3 +291,18 @@ def test_hashes_are_cut_to_what_the_page_is_wide(house):
     shown = preview.metadata(made, found=True)
     assert shown["request"] == f"request:main:verdict:main:{'0' * 16}:finetune"
     assert max(len(str(shown[name])) for name in ("dataset", "base", "request")) < 60
+
+
+def test_questions_that_it_must_go_on_declining_are_a_part_of_the_adapter_and_told_to_the_trainer(house):
+    house.dataset(["a", "b"])
+    plain = house.make().adapter
+    assert house.trainer.orders[-1].declining is None
+    assert "declining" not in plain.recipe
+    house.questions = [({"role": "user", "content": "when?"},)]
+    first = house.make().adapter
+    told = house.trainer.orders[-1].declining
+    assert (list(told.prompts), told.says) == (house.questions, told.base_says)
+    house.questions = [({"role": "user", "content": "where?"},)]
+    assert len({plain.id, first.id, house.make().adapter.id}) == 3
+    assert len(house.trainer.orders) == 3
+    assert house.make().found
