@@ -47,12 +47,14 @@ class Declining:
     """Questions that the adapter must decline as readily as its base does: prompts with what is shown, and no answers.
 
     `says` is what the rows to learn from say where they decline, and `base_says` what the base says, both up to where
-    they have declined.
+    they have declined. `weight` is that of their divergence in the loss; `lean` is taken off the base's log odds.
     """
 
     prompts: Sequence[Chat]
     says: str
     base_says: str
+    weight: float
+    lean: float
 
 
 @dataclass(frozen=True, slots=True)

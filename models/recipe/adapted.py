@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from assets.behavior.adapter.config import AdapterConfig
-from assets.behavior.adapter.declining import until_declined
+from assets.behavior.adapter.declining import LEAN, WEIGHT, until_declined
 from assets.ports.training import Declining, Order
 from assets.prompting import REFUSAL, TEMPLATES
 from models.recipe.evaluation import Case, Said, parse, score
@@ -132,7 +132,7 @@ def _declining(
     rest = [[item for item in items if id(item) not in learned] for items in (able, unable)]
     asked = [item for items in rest for item in rng.sample(items, min(ASKED // 2, len(items)))]
     prompts = [TEMPLATES["evidence"].messages(item.question, item.shown[:SHOWN]) for item in asked]
-    return Declining(prompts, until_declined(family.write(None, 0)), REFUSAL)
+    return Declining(prompts, until_declined(family.write(None, 0)), REFUSAL, WEIGHT, LEAN)
 
 
 def _chat(item: Item, family: Family) -> list[dict[str, str]]:

@@ -185,6 +185,8 @@ def _said(order: Order, root: Path) -> dict[str, Any]:
             "prompts": [[dict(message) for message in chat] for chat in asked.prompts],
             "says": asked.says,
             "base_says": asked.base_says,
+            "weight": asked.weight,
+            "lean": asked.lean,
         },
     }
 

@@ -6,10 +6,11 @@ base, and leaned to one side or the other by several points. So, beside the rows
 that no row has (`adapter.declining`), and the loss has a second term: the divergence between the base's probability of
 declining and its own, each in its own words,
 
-    WEIGHT * mean over the questions of KL(Bernoulli(p_base) || Bernoulli(p_adapter))
+    weight * mean over the questions of KL(Bernoulli(p_base) || Bernoulli(p_adapter))
 
 Nobody's answer is needed for it, and none is learned. This is learning without forgetting (Li & Hoiem 2016) of one
-decision rather than of all tokens.
+decision rather than of all tokens. What is off of it counts where the best weights are chosen, too: a held-out loss
+that is lower by a hair is no reason to take weights that lean.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ from torch.nn.functional import logsigmoid
 from assets.ports.training import UnfitRows
 
 IGNORED = -100
-WEIGHT = 2.0  # against the mean loss of an answer's token
 TOKENS = 8_192  # padded ones, of questions that are looked at together
 LEAST, CLEAR = 50, 0.05  # questions; share of them that the base must decline, and must not
 CLOSEST = 1e-6  # to a probability of one
@@ -38,10 +38,23 @@ class Asked(NamedTuple):
 
 
 class Questions:
-    """The questions of an order, in the adapter's words, with the base's log odds of declining each."""
+    """The questions of an order, in the adapter's words, with the base's log odds of declining each.
 
-    def __init__(self, asked: Sequence[Asked], odds: torch.Tensor, *, a_part: int, parts: int, seed: int) -> None:
-        self._asked, self._odds, self._sizes, self._seed = asked, odds, _split(a_part, parts), seed
+    `update` of them go along with each update, and their divergence weighs `weight`.
+    """
+
+    def __init__(
+        self,
+        asked: Sequence[Asked],
+        odds: torch.Tensor,
+        *,
+        an_update: int,
+        parts: int,
+        seed: int,
+        weight: float = 1.0,
+    ) -> None:
+        self.weight, self.update = weight, an_update
+        self._asked, self._odds, self._sizes, self._seed = asked, odds, _split(an_update, parts), seed
 
     def __len__(self) -> int:
         """How many there are."""
@@ -81,9 +94,10 @@ def questions(order: Mapping[str, Any], base: Any, tokenizer: Any) -> Questions 
     own = _asked(tokenizer, said["prompts"], said["says"])
     both = [at for at, (one, other) in enumerate(zip(asked, own, strict=True)) if one and other]
     there = [at for at, one in enumerate(asked) if one]
-    known = known[[there.index(at) for at in both]]
+    known = known[[there.index(at) for at in both]] - said["lean"]
     rows = [one for at in both if (one := own[at])]
-    return Questions(rows, known, a_part=config["batch_rows"], parts=config["accumulation"], seed=config["seed"])
+    size = {"an_update": config["batch_rows"], "parts": config["accumulation"]}
+    return Questions(rows, known, **size, seed=config["seed"], weight=said["weight"])
 
 
 def divergence(model: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:

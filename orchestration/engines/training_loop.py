@@ -9,6 +9,7 @@ a step       stops when the training is another run's, and when the loss is no n
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import Trainer
 
-from orchestration.engines.training_declining import WEIGHT, Questions, divergence
+from orchestration.engines.training_declining import Questions, divergence
 from orchestration.engines.training_rows import Tokens
 
 BEST = "best.safetensors"
@@ -35,6 +36,7 @@ class Progress:
     divergences: list[float] = field(default_factory=list)  # of the questions of each update
     validation: list[tuple[int, float]] = field(default_factory=list)
     best: int = 0
+    lowest: float = math.inf  # what the best weights came to
     worse: int = 0
     stopped: bool = False
     tokens: int = 0
@@ -44,7 +46,7 @@ class Progress:
 
     def state(self) -> dict[str, Any]:
         """As JSON."""
-        names = ("losses", "divergences", "validation", "best", "worse", "stopped", "tokens", "answer_tokens")
+        names = ("losses", "divergences", "validation", "best", "lowest", "worse", "stopped", "tokens", "answer_tokens")
         return {name: getattr(self, name) for name in names}
 
     @classmethod
@@ -106,9 +108,9 @@ def answer_loss(model: Any, batch: Batch) -> torch.Tensor:
 class AnswerTrainer(Trainer):
     """transformers' Trainer over planned batches, with the loss of answers, and of questions where there are any."""
 
-    def __init__(self, *, held: Sequence[Batch], asks: int = 0, **said: Any) -> None:
+    def __init__(self, *, held: Sequence[Batch], questions: Questions | None = None, **said: Any) -> None:
         super().__init__(data_collator=lambda items: items[0], **said)
-        self.held, self.asks = held, asks
+        self.held, self.questions = held, questions
         self.running: list[torch.Tensor] = []  # losses of the parts of an update
         self.diverged: list[torch.Tensor] = []  # likewise, of its questions
         self.model_accepts_loss_kwargs = self.loss_is_scaled_for_ga = True
@@ -122,10 +124,10 @@ class AnswerTrainer(Trainer):
         """This part's share of the update's mean loss."""
         loss = answer_loss(model, inputs) / max(num_items_in_batch, 1)
         self.running.append(loss.detach())
-        if self.asks:
-            apart = divergence(model, inputs) / self.asks
+        if self.questions:
+            apart = divergence(model, inputs) / self.questions.update
             self.diverged.append(apart.detach())
-            loss = loss + WEIGHT * apart
+            loss = loss + self.questions.weight * apart
         return (loss, None) if return_outputs else loss
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:

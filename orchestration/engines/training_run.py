@@ -69,15 +69,21 @@ class Watch(TrainerCallback):
     def on_evaluate(self, args: Any, state: Any, control: Any, **said: Any) -> None:  # noqa: ARG002
         """Keeps the best weights; stops when `patience` evaluations brought no better ones."""
         step, progress, loss = state.global_step, self.progress, float(said["metrics"]["eval_loss"])
-        lowest = min((one for _, one in progress.validation), default=math.inf)
+        whole = loss + self._apart()
         progress.validation.append((step, loss))
-        if loss < lowest:
+        if whole < progress.lowest:
             progress.best, progress.worse, progress.weights = step, 0, adapter_weights(self.trainer.model)
+            progress.lowest = whole
         else:
             progress.worse += 1
         if progress.worse >= self.config.patience and step < self.steps:
             progress.stopped = control.should_training_stop = True
         self._tell(step, loss)
+
+    def _apart(self) -> float:
+        """What the questions of the last updates weigh, as many updates as there are between two looks."""
+        last = self.progress.divergences[-_every(self.steps, self.config) :]
+        return self.trainer.questions.weight * sum(last) / len(last) if last else 0.0
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
         """Makes the checkpoint that was just written a whole one."""
@@ -119,7 +125,7 @@ def train(  # noqa: ANN201
     planned = Planned(rows, [part for one in plan for part in parts(one, lengths, config.accumulation)], pad, questions)
     trainer = AnswerTrainer(
         held=_held(held, pad),
-        asks=config.batch_rows if questions else 0,
+        questions=questions,
         model=model,
         args=_arguments(root, config, len(plan), large(model)),
         train_dataset=planned,

@@ -1,4 +1,8 @@
-"""By which questions an adapter goes on declining where its base does, and in which words it declines."""
+"""By which questions an adapter goes on declining where its base does, how closely, and in which words it declines.
+
+LEAN is a choice: what is learned of the base's odds is never exact, and the gate allows less of right answers (2
+points) than of right refusals (5). At 0 adapters declined a point too readily (docs/decisions/0012).
+"""
 
 from __future__ import annotations
 
@@ -11,10 +15,13 @@ from assets.fingerprints import digest
 from assets.ports.training import Chat, Declining
 from assets.prompting import REFUSAL
 
+WEIGHT = 2.0  # against the mean loss of an answer's token
+LEAN = 0.4  # in log odds, towards answering
+
 
 def declining(questions: Sequence[Chat], examples: Sequence[Example]) -> Declining | None:
     """What the trainer is told; None without questions."""
-    return Declining(questions, said_by(examples), REFUSAL) if questions else None
+    return Declining(questions, said_by(examples), REFUSAL, WEIGHT, LEAN) if questions else None
 
 
 def said_by(examples: Sequence[Example]) -> str:
@@ -32,5 +39,6 @@ def until_declined(text: str) -> str:
 
 
 def questions_digest(questions: Sequence[Chat]) -> str:
-    """Names them: part of an adapter's recipe. Empty without any."""
-    return digest([str(message["content"]) for one in questions for message in one]) if questions else ""
+    """Names them, and how closely they are kept: part of an adapter's recipe. Empty without any."""
+    said = [str(message["content"]) for one in questions for message in one]
+    return digest([str(WEIGHT), str(LEAN), *said]) if questions else ""
