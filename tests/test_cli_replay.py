@@ -105,7 +105,7 @@ def test_replay_prints_a_line_a_day(usual):
         ("a.jsonl", as_lines(ROWS)),
         ("a.json", json.dumps(ROWS, indent=1).encode()),
         ("a.parquet", as_parquet(ROWS)),
-        ("a.csv.gz", gzip.compress(as_csv(ROWS))),
+        ("a.csv.gz", gzip.compress(as_csv(ROWS), mtime=0)),
         ("a", as_lines(ROWS)),  # no ending: told by its content
         ("b", json.dumps(ROWS).encode()),
         ("c.dat", as_csv(ROWS)),
@@ -174,7 +174,7 @@ def test_replay_reads_stdin(run, usual):
         ("a.csv", as_csv([{**row, "N": 1} for row in ROWS]), "two columns are named n: 'n', 'N'"),
         ("a.csv", as_csv(ROWS) + b"2026-01-05,a\r\n", f"a.csv, line {len(ROWS) + 2}: 2 values, and the header names 5"),
         ("a.csv", b"", "a.csv is empty. Expected: the columns day, topic, event, n, S"),
-        ("a.csv.gz", gzip.compress(b""), "a.csv is empty"),
+        ("a.csv.gz", gzip.compress(b"", mtime=0), "a.csv is empty"),
         ("a.csv", as_csv([]), "a.csv holds no rows"),
         ("a.json", b"[]", "a.json holds no rows"),
         ("a.json", b"[1]", "a.json, item 1: 1. Expected: one JSON object for each row"),
@@ -188,7 +188,7 @@ def test_replay_reads_stdin(run, usual):
         ("a.csv", b"day\rtopic\revent\rn\rS\r", "a.csv has no column topic, event, n, S"),
         ("a.parquet", b"PAR1" + NOISE, "a.parquet is no Parquet file that can"),
         ("a.parquet", as_parquet(ROWS)[:-100], "a.parquet is no Parquet file that can be read"),
-        ("a.csv.gz", gzip.compress(as_csv(ROWS))[:-100], "a.csv.gz cannot be unpacked"),
+        ("a.csv.gz", gzip.compress(as_csv(ROWS), mtime=0)[:-100], "a.csv.gz cannot be unpacked"),
     ],
 )  # fmt: skip
 def test_replay_refuses_what_is_wrong_and_says_where(run, name, data, says):

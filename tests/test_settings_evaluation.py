@@ -12,8 +12,9 @@ from assets.behavior.evaluation.metrics import score
 from assets.errors import ConfigError
 from orchestration.assembly import open_the_lake
 from orchestration.assembly_dataset import held_out
-from orchestration.assembly_evaluation import evaluations, facts, judge, manner_of
+from orchestration.assembly_evaluation import evaluations, judge, manner_of
 from orchestration.config import load
+from orchestration.questions import judged
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def test_manner_is_read_with_its_schema_and_own_checks(settings, tmp_path, monke
 
 def test_without_the_table_answers_are_held_against_corrections(settings, tmp_path):
     found = settings("")
-    assert (manner_of(found, "main").schema, facts(found), judge(found)) == (None, [], None)
+    assert (manner_of(found, "main").schema, judged(found), judge(found)) == (None, [], None)
     assert evaluations(found, open_the_lake(found))._margins.facts == 0.02
 
 
@@ -52,7 +53,7 @@ def test_facts_and_judge_are_read(settings, tmp_path):
         '[evaluation]\nfacts = ["q.jsonl"]\nmargins = { facts = 0.1 }\n[evaluation.judge]\nurl = "http://127.0.0.1:9/v1"\n'
         'model = "m-1"\nguideline = "be kind"\nanchors = "a.jsonl"\n'
     )
-    assert [item.question for item in facts(found)] == ["a"]
+    assert [item.question for item in judged(found)] == ["a"]
     assert [(item.question, item.answers) for item in held_out(found)] == [
         ("a", ("b",))
     ]  # nothing may be learnt from it
