@@ -42,7 +42,7 @@ def main() -> None:
     (root / "spent" / order["run"]).write_text("2.5")
     (root / "out" / "adapter_config.json").write_text("{}")
     told = {"losses": [2.0, 1.0], "validation": [[2, 1.5]], "best": 2, "stopped": False, "resumed": 0}
-    say(event="done", **told, tokens=20, answer_tokens=5, memory=1, preference={})
+    say(event="done", **told, tokens=20, answer_tokens=5, memory=1, preference={}, divergences=[])
 
 
 if __name__ == "__main__":
