@@ -18,8 +18,9 @@ from typing import Any
 import dagster as dg
 
 from orchestration.landing_sensor import UNDER_WAY
+from orchestration.overview_words import EVERY
 
-APART, EVERY = 600.0, 30  # seconds: between two looks, between two ticks
+APART = 600.0  # seconds between two looks
 WATCHED = ("sync_slices", "reconcile_slices", "ingest_interactions", "decide", "finetune", "release")
 ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 

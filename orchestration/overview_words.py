@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from assets.rendering import code, counted
-from orchestration.overview_sensor import EVERY
 from orchestration.settings import Settings, VariantSettings
+
+EVERY = 30  # seconds between two ticks of the sensor of the overview
 
 ROWS = 30  # of a table
 _SECRETS = re.compile(r"(?<=://)[^/]*@|[?#].*$")  # a name and password before the host; a query or a fragment
