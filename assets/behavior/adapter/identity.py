@@ -5,6 +5,7 @@ base files                             weights, tokenizer and chat template are 
 rows of the dataset                    they are what is learned; erased rows are not learned again
 prompt template                        the rows were written by it
 hyperparameters, seed                  they decide every step
+questions to go on declining           likewise: some of them go along with each update
 torch, transformers, peft, accelerate  kernels and defaults change between versions
 device kind, threads, precision        sums are rounded in another order
 variant                                a manner is released under its own name
