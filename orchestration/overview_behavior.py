@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from assets.behavior.variants import told
 from assets.errors import ConfigError, CorruptState, SourceError, TwohandsError
 from assets.rendering import counted
-from orchestration import overview_adapters
+from orchestration import overview_adapters, questions
 from orchestration.settings import Settings
 
 if TYPE_CHECKING:
@@ -166,9 +166,15 @@ def checks(settings: Settings, data: Callable[[], BehaviorData], decision: Calla
         ("ledger", lambda: f"{len(decision().ledger.entries())} entries"),
         ("warehouse", lambda: _warehouse(settings)),
         ("dbt project", lambda: _project(settings)),
+        ("questions", lambda: _questions(settings)),
         *((f"decision {name}", _decision_check(settings, decision, name)) for name in settings.variants),
         *((f"adapters {name}", _adapters_check(settings, data, name)) for name in settings.variants),
     ]
+
+
+def _questions(settings: Settings) -> str:
+    of_gate, kept = len(questions.judged(settings)), len(questions.kept(settings))
+    return f"{of_gate} in files for the gate, {kept} by which an adapter goes on declining; none is in both"
 
 
 def _adapters_check(settings: Settings, data: Callable[[], BehaviorData], variant: str) -> Callable[[], str]:

@@ -140,10 +140,16 @@ def failing(project: Project) -> dict[str, str]:
 def test_doctor_finds_nothing_wrong_with_the_slow_hand(project):
     assert failing(project) == {}
     names = [row["name"] for row in project.json("doctor")["checks"]]
-    assert names[-8:] == [
-        "landing", "landing ledger", "ledger", "warehouse", "dbt project", "decision main", "adapters main",
-        "alerts log",
+    assert names[-9:] == [
+        "landing", "landing ledger", "ledger", "warehouse", "dbt project", "questions", "decision main",
+        "adapters main", "alerts log",
     ]  # fmt: skip
+
+
+def test_doctor_names_questions_that_are_not_there(tmp_path):
+    made = landed(tmp_path)
+    made.configure('[adapter]\ndeclining = ["questions.jsonl"]\n')
+    assert "questions.jsonl cannot be read" in failing(made)["questions"]
 
 
 def test_doctor_names_what_is_wrong_with_the_slow_hand(tmp_path):

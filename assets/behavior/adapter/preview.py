@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from statistics import fmean
 from typing import Any
 
 from assets.behavior.adapter.store import Adapter
@@ -10,6 +11,7 @@ from assets.rendering import Metadata, legend, picture, table
 
 SMOOTH = 15  # parts of a training: the running mean is over as many updates as one part has
 STEEP = 10  # times: a loss that fell further is drawn over a logarithmic scale
+LAST = 20  # updates: one alone says little
 SHORT = 16  # signs of a hash: a longer word would widen the UI's table beyond its page
 
 
@@ -27,7 +29,7 @@ def metadata(adapter: Adapter, *, found: bool) -> Metadata:
         if said.get(name) is not None:
             shown[name] = round(said[name], 4)
     if apart := said.get("divergences"):
-        shown["declining"] = round(float(apart[-1][1]), 4)
+        shown["declining"] = round(fmean(float(one) for _, one in apart[-LAST:]), 4)
     return shown | {
         "currency": str(said.get("currency", "")),
         "device": str(said.get("device_kind", "")),
@@ -50,11 +52,11 @@ def losses(adapter: Adapter) -> Any:
     seen = adapter.metrics.get("validation") or [[step, None] for step in list(curve)[-1:]]
     rows = []
     for step, held in seen:
-        before = [loss for at, loss in curve.items() if at <= step][-20:]
-        mean = sum(before) / len(before) if before else float("nan")
+        before = [loss for at, loss in curve.items() if at <= step][-LAST:]
+        mean = fmean(before) if before else float("nan")
         kept = "kept" if step == adapter.metrics.get("best_step") else ""
         rows.append((str(step), f"{mean:.4f}", "-" if held is None else f"{held:.4f}", kept))
-    return table(("update", "train (last 20)", "held-out rows", ""), rows)
+    return table(("update", f"train (last {LAST})", "held-out rows", ""), rows)
 
 
 def draw(adapter: Adapter, axes: Any) -> None:
