@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
-from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import click
 
-from assets.errors import BadQuestion, ConfigError, GateRefused, NothingPublished, TwohandsError
+from assets.errors import ConfigError, GateRefused, NothingPublished, TwohandsError
 from orchestration import (
     cli_alert,
     cli_ask,
@@ -32,11 +31,10 @@ from orchestration import (
 )
 from orchestration import cli_views as views
 from orchestration.cli_behavior import json_flag
+from orchestration.cli_errors import FAILED, REFUSED, Commands, guarded
 from orchestration.config import load
 from orchestration.progress import shown
 from orchestration.settings import Settings
-
-FAILED, USAGE, REFUSED = 1, 2, 3
 
 
 class Context:
@@ -113,7 +111,7 @@ _SLICE = click.option("--slice", "slice_", metavar="S", help="Only this slice, o
 _pass = click.make_pass_decorator(Context)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--config", metavar="FILE", help="twohands.toml to read (or TWOHANDS_CONFIG).")
 @click.option("--home", metavar="DIR", help="Folder of all state (or TWOHANDS_HOME).")
 @click.option("--json", "as_json", is_flag=True, help="Print one machine-readable object on stdout.")
@@ -269,28 +267,7 @@ def _queries(file: Path) -> Iterator[str]:
         yield str(text)
 
 
-def _guarded(run: Callable[[], Any]) -> Callable[[], Any]:
-    @wraps(run)
-    def guarded() -> Any:
-        try:
-            return run()
-        except (ConfigError, BadQuestion) as error:
-            click.echo(f"twohands: {error}", err=True)
-            sys.exit(USAGE)
-        except TwohandsError as error:
-            click.echo(f"twohands: {error}", err=True)
-            sys.exit(REFUSED if isinstance(error, GateRefused) else FAILED)
-        except OSError as error:
-            if isinstance(error, BrokenPipeError):
-                sys.stderr.close()  # the reader of our output has gone; Python would complain about it at exit
-            else:
-                click.echo(f"twohands: {error}. Next: check the path, its permissions and the disk.", err=True)
-            sys.exit(FAILED)
-
-    return guarded
-
-
-@_guarded
+@guarded
 def main() -> None:
     """Entry point of `twohands`."""
     cli(prog_name="twohands")

@@ -12,12 +12,11 @@ import click
 from assets.errors import BadQuestion, Retryable
 from orchestration.cli_behavior import json_flag
 from orchestration.cli_decision import chosen, variant_option
+from orchestration.cli_errors import FAILED
 
 if TYPE_CHECKING:
     from assets.serving.answering import Answer, Answering
     from orchestration.cli import Context
-
-FAILED = 1
 
 
 @click.command()

@@ -14,6 +14,7 @@ from assets.errors import EngineBusy, GateRefused
 from assets.fingerprints import sha256_text
 from orchestration.cli_behavior import json_flag
 from orchestration.cli_decision import check_why, chosen, person, variant_option, warn_if_dirty
+from orchestration.cli_errors import REFUSED
 from orchestration.progress import shown
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from orchestration.cli import Context
 
 STEPS = ("candidates", "dataset", "adapter", "evaluation", "release")
-REFUSED = 3  # exit code
 MINE = "cli-"  # how the runs of this command are named
 QUIET = 5.0  # seconds between two lines of a training
 

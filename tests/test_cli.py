@@ -217,6 +217,22 @@ def test_wrong_usage_ends_with_2_and_says_what_is_right(project, arguments, conf
     assert out == ""
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code", "kind", "text"),
+    [
+        (["search", "ferry", "--json"], 1, "NothingPublished", "there is no index to search"),
+        (["--json", "sync", "--slice", "nosuch"], 2, "BadParameter", "Valid slices are: docs"),
+        (["ask", "ferry", "--variant", "nosuch", "--json"], 2, "BadParameter", "nosuch"),
+    ],
+)
+def test_error_is_an_object_too_where_one_was_asked_for(tmp_path, arguments, code, kind, text):
+    found, out, err = Project(tmp_path).run(*arguments)
+    said = json.loads(out)
+    assert (found, said["kind"]) == (code, kind)
+    assert text in said["error"]
+    assert text in err
+
+
 def test_missing_source_ends_with_1_and_keeps_what_is_published(project):
     shutil.rmtree(project.docs)
     code, _, err = project.run("sync")
