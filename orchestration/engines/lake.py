@@ -275,8 +275,15 @@ def _translated(name: str) -> Iterator[None]:
         raise CorruptState(
             f"{name} in the lake cannot be read: {error}",
             expected="the file that Twohands wrote there",
-            next_step=f"delete {name.rsplit('/', 1)[0]} (it is rebuilt from the sources), or restore it from a backup",
+            next_step=_remedy(name),
         ) from error
+
+
+def _remedy(name: str) -> str:
+    """Only what documents say can be deleted without a loss: held-out sets, datasets and releases are made once."""
+    if name.startswith("knowledge/"):
+        return f"delete {name.rsplit('/', 1)[0]} (it is rebuilt from the sources), or restore it from a backup"
+    return 'restore it from a backup; without one, docs/runbook.md says what can be made again ("What can be rebuilt")'
 
 
 @contextmanager

@@ -73,10 +73,14 @@ def test_names_never_leave_the_root(tmp_path, bad):
 
 def test_damaged_table_is_corrupt_state(tmp_path):
     lake = open_lake(str(tmp_path), locks=tmp_path)
-    lake.write("a.parquet", TABLE)
-    (tmp_path / "a.parquet").write_bytes(b"PAR1 nonsense")
-    with pytest.raises(CorruptState, match=r"a\.parquet.*Next: delete"):
-        lake.read("a.parquet")
+    for name, remedy in (
+        ("knowledge/docs/chunks/a.parquet", "delete knowledge/docs/chunks"),
+        ("behavior/evaluation/sets/main/a.parquet", "restore it from a backup"),  # nothing makes them again
+    ):
+        lake.write(name, TABLE)
+        (tmp_path / name).write_bytes(b"PAR1 nonsense")
+        with pytest.raises(CorruptState, match=rf"a\.parquet.*Next: {remedy}"):
+            lake.read(name)
 
 
 def test_unfinished_write_is_no_name(tmp_path):

@@ -358,6 +358,14 @@ def test_damaged_candidate_is_named(house, text):
         house.releases.promote("main", id, why="w", by="ann")
 
 
+def test_verdict_that_was_edited_promotes_nothing(house):
+    id = house.propose("a1", promoted=False)
+    name = f"serving/candidates/main/{id}.json"
+    house.lake.write_text(name, house.lake.read_text(name).replace('"promoted": false', '"promoted": true'))
+    with pytest.raises(CorruptState, match="its checksum is another"):
+        house.releases.promote("main", id, why="w", by="ann")
+
+
 def test_candidate_whose_hashes_were_edited_is_another_one(house):
     id = house.propose("a1")
     name = f"serving/candidates/main/{id}.json"

@@ -123,7 +123,8 @@ def rehearse(
         asked=folded,
         clean=clean,
     )
-    again = _rendered([replace(row, kind=REHEARSAL) for row in rows], render, length)
+    redactor = Redactor(config.pii)
+    again = _rendered([_redacted(replace(row, kind=REHEARSAL), redactor) for row in rows], render, length)
     return [row for row in again if not _unfit(row, config)]
 
 
@@ -162,13 +163,8 @@ def _draft(
     passages = with_distractors(
         clear, pool, row.id, share=config.distractor_share, count=config.distractors, seed=config.seed
     )
-    texts = [row.prompt, said, *(text for one in passages for text in (one.heading, one.text))]
-    found = redactor.redact(texts, user=row.user)
+    found = redactor.redact(_texts(row.prompt, said, passages), user=row.user)
     prompt, completion, *rest = found.texts
-    hidden = [
-        one._replace(heading=heading, text=text)
-        for one, heading, text in zip(passages, rest[::2], rest[1::2], strict=True)
-    ]
     kind = "refusal" if is_refusal(completion) else ACCEPTED if row.event == ACCEPTED else "correction"
     example = Example(
         (),
@@ -181,11 +177,30 @@ def _draft(
         row.split,
         prompt,
         completion,
-        tuple(hidden),
+        _worded(passages, rest),
         redactions=len(found.values),
         origin=origin(row.prompt, row.completion, row.passages),
     )
     return _Draft(row, example, completion, found.values)
+
+
+def _redacted(row: Example, redactor: Redactor) -> Example:
+    """A written row without what the rules of today hide, and those of its time did not."""
+    found = redactor.redact(_texts(row.prompt, row.completion, row.passages))
+    prompt, completion, *rest = found.texts
+    hidden = _worded(row.passages, rest)
+    redactions = row.redactions + len(found.values)
+    return replace(row, prompt=prompt, completion=completion, passages=hidden, redactions=redactions)
+
+
+def _texts(prompt: str, completion: str, passages: Sequence[Passage]) -> list[str]:
+    return [prompt, completion, *(text for one in passages for text in (one.heading, one.text))]
+
+
+def _worded(passages: Sequence[Passage], texts: Sequence[str]) -> tuple[Passage, ...]:
+    """The passages with these headings and texts, which alternate."""
+    pairs = zip(passages, texts[::2], texts[1::2], strict=True)
+    return tuple(one._replace(heading=heading, text=text) for one, heading, text in pairs)
 
 
 def _fitting(

@@ -204,6 +204,21 @@ def test_earlier_rows_are_rehearsed_beside_new_ones():
     assert {one.interaction_ids[0] for one in few.examples if one.kind == "rehearsal"}.isdisjoint(gone)
 
 
+def test_earlier_rows_are_redacted_by_the_rules_of_today():
+    old = made([row(n, id=f"o{n}", topic="old", kind="style") for n in range(30)]).examples
+    fresh = [row(number, topic="new", prompt=f"{row(number)['prompt']} Please tell me.") for number in range(30)]
+    config = replace(CONFIG, rehearsal_share=0.5, pii=PiiRules(patterns={"SHELF": r"shelf \d+"}))
+    again = [one for one in made(fresh, config, earlier=old).examples if one.kind == "rehearsal"]
+    said = [
+        t
+        for one in again
+        for t in (one.completion, *(p.text for p in one.passages), *(m["content"] for m in one.messages))
+    ]
+    assert sum("[SHELF" in text for text in said) >= 3 * len(again)
+    assert not [text for text in said if "shelf 1" in text]
+    assert all(one.redactions for one in again)
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
