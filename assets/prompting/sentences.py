@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 from assets.prompting.blocks import Block, blocks
 
@@ -24,6 +25,7 @@ SHORT_ITEM = 9  # words of an item that says little without that line
 LEAD = 90  # characters of a line that is repeated before every item
 QUOTED = 260  # characters of a statement that is made of two sentences
 QUOTED_WORDS = 45
+CUT = 4_096  # passages whose statements are remembered
 
 _END = re.compile(r"""(?<=[.!?])["”’')\]]*\s+(?=["“‘'(\[`]*[A-Z0-9À-ÞĀ-Ž€$£])""")
 _ABBREVIATION = re.compile(
@@ -65,10 +67,12 @@ def sentences(text: str) -> list[str]:
     return found
 
 
-def statements(text: str) -> list[str]:
+@lru_cache(CUT)
+def statements(text: str) -> tuple[str, ...]:
     """The sentences of a passage, each with the one before it where it leans on that: fit to be quoted alone.
 
     A question takes the sentence after it along, which answers it. Two sentences at most, within QUOTED characters.
+    Passages that were cut lately are not cut again: the same ones are shown to many questions.
     """
     cut = sentences(text)
     found: list[str] = []
@@ -79,7 +83,7 @@ def statements(text: str) -> list[str]:
             found[-1] = both
         else:
             found.append(both or sentence)
-    return found
+    return tuple(found)
 
 
 def leans(sentence: str) -> bool:
