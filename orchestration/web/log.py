@@ -13,7 +13,7 @@ from assets.errors import EngineBusy
 from orchestration.web import events
 from orchestration.web.erasures import Erasures
 from orchestration.web.errors import Refused
-from orchestration.web.journal import Journal
+from orchestration.web.journal import Journal, JournalEnded
 
 WAIT_SECONDS = 5.0  # how long an event waits for a place in the queue
 _POLL_SECONDS = 0.02
@@ -32,14 +32,14 @@ class Log:
         self.journal.check()
 
     async def append(self, event: Mapping[str, Any]) -> None:
-        """Returns when the event is on disk. BadQuestion, DiskFull, EngineBusy: it is not there."""
+        """Returns when the event is on disk. BadQuestion, DiskFull, EngineBusy: it was not noted."""
         line, until = events.line(event, self._line_bytes), time.monotonic() + WAIT_SECONDS
         while True:
             try:
                 written = self.journal.append(line)
                 break
-            except EngineBusy:
-                if time.monotonic() >= until:
+            except EngineBusy as error:
+                if isinstance(error, JournalEnded) or time.monotonic() >= until:
                     raise
                 await asyncio.sleep(_POLL_SECONDS)
         await asyncio.shield(asyncio.wrap_future(written))
@@ -51,7 +51,7 @@ class Log:
                 410, "erased", "This question and its answer were erased: nothing more is noted of them.", param="id"
             )
         async with self._locks[hash(id) % _LOCKS]:  # two hands on one answer lose neither's word
-            line = self.journal.recent.find(id)
+            line = self.journal.find(id)
             event = _read(line) if line is not None else None
             if event is None:
                 raise Refused(

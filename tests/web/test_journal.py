@@ -4,7 +4,7 @@ import errno
 import os
 import threading
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -16,37 +16,9 @@ from assets.knowledge.sources import open_source
 from assets.serving.answers import Asker
 from orchestration.engines.lake import open_lake
 from orchestration.web import events, segments
-from orchestration.web.journal import Journal, Limits
+from orchestration.web.journal import Limits
+from tests.web.events import NOON, event, line
 from tests.web.fakes import FERRY, FakeAnswering, logged
-
-DEFAULT = Limits()
-NOON = datetime(2026, 11, 28, 12, tzinfo=UTC)
-
-
-def event(id: str, at: datetime = NOON, **more) -> dict:
-    time = at.isoformat(timespec="microseconds")
-    return {"id": id, "occurred_at": time, "received_at": time, "prompt": "When?", "response": "At seven.",
-            "passages": [{"chunk_id": "c", "doc_id": "d", "text_sha": "a" * 64}], "release_id": "r",
-            "feedback": "none", "corrected_response": None, **more, "tags": ["served"]}  # fmt: skip
-
-
-def line(id: str, at: datetime = NOON, **more) -> bytes:
-    return events.line(event(id, at, **more), 1 << 20)
-
-
-@pytest.fixture
-def opened(tmp_path):
-    made: list[Journal] = []
-
-    def open(limits: Limits = DEFAULT, now=lambda: NOON.timestamp()) -> Journal:
-        one = Journal(tmp_path / "landing", limits, now)
-        one.start()
-        made.append(one)
-        return one
-
-    yield open
-    for one in made:
-        one.close()
 
 
 def test_append_is_on_disk_when_it_is_confirmed(opened):
@@ -279,13 +251,3 @@ def test_exchange_is_an_interaction_of_the_contract(tmp_path: Path):
     found = parse(events.line(made, 1 << 20))
     assert found["passages"][0] == {"chunk_id": FERRY.chunk_id, "doc_id": FERRY.doc_id, "text_sha": FERRY.text_sha}
     assert (found["variant"], found["release_id"], found["user"]) == ("api", "rel-1", "u")
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_bug_in_the_writer_leaves_nobody_waiting(opened, monkeypatch):
-    one = opened()
-    monkeypatch.setattr(one.recent, "add", lambda *_: 1 / 0)
-    with pytest.raises(EngineBusy, match="the journal has ended"):
-        one.append(line("a")).result(5)
-    with pytest.raises(EngineBusy):
-        one.append(line("b"))
