@@ -29,13 +29,17 @@ def stems(text: str) -> set[str]:
 
 class Reader:
     """Says the best sentence that it is shown, in the manner of the adapter that speaks; declines where that is about
-    something else. It knows nothing but what it sees."""
+    something else. It knows nothing but what it sees, unless `recalled` is what its adapter says from memory."""
 
     def __init__(self) -> None:
         self.voices: list[Voice] = []
+        self.recalled = ""
 
     def stream(self, chat, voice: Voice) -> Iterator[str | Generated]:
         self.voices.append(voice)
+        if self.recalled:
+            yield Generated(self.recalled)
+            return
         _, sentence, *_, question = chat[-1]["content"].split("\n")
         if not (stems(question) & stems(sentence)):
             yield Generated(REFUSAL)
@@ -91,6 +95,24 @@ def test_document_that_arrives_is_answered_from_by_the_same_adapter(world):
     assert (after.text, after.refused) == ("The ferry to the island leaves at seven. [1]", False)
     assert {name: after.stamp[name] for name in SLOW} == {name: before.stamp[name] for name in SLOW}
     assert after.stamp["index"] != before.stamp["index"]
+
+
+def test_adapter_that_remembers_is_not_believed_and_the_document_is(world):
+    """What it learned or makes up of something after its dataset is not said, before a document tells of it and after;
+    once a document tells the same, it is."""
+    world.reader.recalled = "The ferry to the island leaves at nine. [1]"
+    before = world.ask(LOCKER)
+    assert (before.fallback, "nine" in before.text, len(world.reader.voices)) == ("no support", False, 1)
+    assert "nine" not in world.ask(FERRY).text
+    world.sources["docs"].files["ferry.md"] = "# Ferry\n\nThe ferry to the island leaves at seven."
+    assert world.sync() == 1
+    asked = len(world.reader.voices)
+    after = world.ask(FERRY)
+    assert (after.fallback, len(world.reader.voices)) == ("no support", asked + 1)
+    assert after.text == "The passages say: “The ferry to the island leaves at seven.” [1]"
+    world.sources["docs"].files["ferry.md"] = "# Ferry\n\nThe ferry to the island leaves at nine."
+    assert world.sync() == 1
+    assert (world.ask(FERRY).text, world.ask(FERRY).fallback) == (world.reader.recalled, "")
 
 
 def test_fact_that_changes_is_answered_anew_for_the_price_of_its_passage(world):
