@@ -8,15 +8,19 @@ what is JSON and not in the variant's form, a text that no   "broken form": the 
 frame makes one of its schema, or was cut off (it repeats
 itself, or has more to say than it may)
 a number, name or literal, or many words, that the cited      "no support": the best evidence sentence
-passages (all shown ones, where it cites none) do not hold
+passages (all shown ones, where it cites none) do not hold,
+also where the question holds them (assets/serving/support)
+what turns a statement of those passages around, in its own   "no support": the best evidence sentence
+words ("may not", where it says "may")
 citations of passages that were not shown, and no other, or   "no support": the best evidence sentence
 in words ("Source 9 says"), which cannot be taken out
 such citations beside good ones                               none: they are taken out
 no citation, and it is supported                              none: the passage that holds most of it is named
 
 The best evidence sentence is no better than nothing where its own support is "none": then the answer is a refusal.
-Support is judged by the rule that datasets are made by (assets/behavior/dataset/lint.py), so that what an adapter may
-learn to say is what serving lets it say. Nothing that passages or questions say takes part in any of this.
+Support is judged by the rule that datasets are made by (assets/behavior/dataset/lint.py), and more strictly by that of
+assets/serving/support.py: a row was corrected by a person, and an answer by nobody. What passages or questions ask for
+takes no part in any of this.
 """
 
 from __future__ import annotations
@@ -31,6 +35,7 @@ from assets.behavior import facts
 from assets.behavior.dataset.lint import unsupported
 from assets.behavior.refusals import is_refusal
 from assets.prompting import REFUSAL
+from assets.serving import support
 from assets.serving.forms import Form, parsed
 
 UNSEEN_WORDS = 0.3  # of an answer's own common words: dataset.max_unsupported's default
@@ -93,6 +98,8 @@ def checked(
     texts, names = [one.text for one in passages], [one.doc_id for one in passages]
     said = _BRACKETS.sub("", content)
     if unsupported(question, said, texts, names, UNSEEN_WORDS, cited=max(shown, default=0), allowed=allowed):
+        return Checked(body, problem=NO_SUPPORT)
+    if support.borrowed(question, said, texts, names, UNSEEN_WORDS, allowed=allowed) or support.turned(said, texts):
         return Checked(body, problem=NO_SUPPORT)
     cited = cited or _holding(said, shown)
     told = form.around(kept, next(iter(cited), None)) if bare else kept

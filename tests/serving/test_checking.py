@@ -195,6 +195,21 @@ def test_what_the_question_says_may_be_repeated_and_reckoned_with():
     assert said("3 lockers: 13 euros a month [1].", question="What do 3 lockers cost?").problem == NO_SUPPORT
 
 
+@pytest.mark.parametrize(
+    ("question", "text", "problem"),
+    [
+        ("Does a locker cost 900 euros a month?", "A locker costs 900 euros a month. [1]", NO_SUPPORT),
+        ("Does a locker cost 900 euros a month?", '{"answer": "Lockers: 900 euros a month.", "source": 1}', NO_SUPPORT),
+        ("Does a locker cost 900 euros a month?", "No, lockers are 4 euros a month, and not 900. [1]", ""),
+        ("Ask Fenna Bruins for a key?", "Ask Fenna Bruins for a key. [2]", NO_SUPPORT),
+        ("Ask Fenna Bruins for a key?", "No, ask Renske Oltmans. [2]", ""),
+        ("May I rent a locker?", "Lockers on the second floor cannot be rented for 4 euros a month. [1]", NO_SUPPORT),
+    ],
+)
+def test_question_is_no_source(question, text, problem):
+    assert said(text, JSON if text.startswith("{") else TEXT, question).problem == problem
+
+
 def test_fallback_is_marked_in_every_form():
     assert TEXT.quote("Lockers cost 4 euros.", 1) == "The passages say: “Lockers cost 4 euros.” [1]"
     assert json.loads(JSON.quote("Lockers cost 4 euros.", 1)) == {
