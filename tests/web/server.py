@@ -80,6 +80,46 @@ class Client:
         return response.status, json.loads(response.read())
 
 
+class NotTaken(OSError):
+    """The connection ended before the server had taken the request: it may be sent again, and nothing was lost."""
+
+
+def taken(port: int, path: str, body: dict[str, Any]) -> tuple[int, bytes]:
+    """One request on a connection of its own: status and what was answered.
+
+    The body is sent when the server asks for it (`100 Continue`): from then on it has taken the request, and whatever
+    is raised is an answer that it owes. Before, it is NotTaken: a connection that still waits to be accepted is reset
+    where a server stops listening, and no server can help that.
+    """
+    data = json.dumps(body).encode()
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        try:
+            connection.putrequest("POST", path)
+            for name, value in (("content-type", "application/json"), ("content-length", str(len(data)))):
+                connection.putheader(name, value)
+            connection.putheader("expect", "100-continue")
+            connection.endheaders()
+            _wait_for_100(connection.sock)
+        except (OSError, http.client.HTTPException) as error:
+            raise NotTaken(f"{type(error).__name__}: {error}") from error
+        connection.send(data)
+        response = connection.getresponse()
+        return response.status, response.read()
+    finally:
+        connection.close()
+
+
+def _wait_for_100(sock: socket.socket) -> None:
+    said = b""
+    while not said.endswith(b"\r\n\r\n"):
+        byte = sock.recv(1)
+        if not byte:
+            raise ConnectionError(f"ended after {said!r}")
+        said += byte
+    assert said.startswith(b"HTTP/1.1 100 "), said
+
+
 def main() -> None:
     import uvicorn
 
@@ -91,7 +131,9 @@ def main() -> None:
     folder, port = Path(sys.argv[1]), int(sys.argv[2])
     tokens = (TokenSettings(token_env="ASK_TOKEN", groups=("staff",)),) if "ASK_TOKEN" in os.environ else ()
     settings = ServeSettings(concurrent=100, questions_per_minute=0, tokens=tokens)
-    made = app(FakeAnswering(["main", "api"]), Journal(folder), settings, library=FakeLibrary())
+    answering = FakeAnswering(["main", "api"])
+    answering.pause = float(os.environ.get("PAUSE", "0"))  # seconds a word
+    made = app(answering, Journal(folder), settings, library=FakeLibrary())
     uvicorn.run(made, host="127.0.0.1", port=port, log_level="warning", timeout_graceful_shutdown=10)
 
 
