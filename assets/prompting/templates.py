@@ -15,7 +15,7 @@ import inspect
 import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
@@ -77,6 +77,21 @@ class Template:
         return self.entry.format(number=item.number, heading=heading, support=word, body=fenced)
 
 
+class Quoting(Template):
+    """A template of whole bodies: each of their lines is quoted ("> "), so that none of them is one of the prompt's
+    own, such as "Question: ..."; headings are of one line."""
+
+    @property
+    def version(self) -> str:
+        """That of its texts and rules, and of how it quotes."""
+        return hashlib.sha256(f"{super().version}\0{_source(Quoting._entry)}".encode()).hexdigest()[:12]
+
+    def _entry(self, item: Evidence | Passage) -> str:
+        told = Template._entry(self, replace(item, heading=" ".join(item.heading.split())))
+        head, *body = told.splitlines()
+        return "\n".join([head, *(f"> {line}".rstrip() for line in body)])
+
+
 def plain_answer(sentence: str, number: int) -> str:
     """The manner of the bundled base when no other is asked for: the statement and its passage number."""
     return CITATION.format(answer=sentence, number=number)
@@ -107,7 +122,7 @@ TEMPLATES: Mapping[str, Template] = {
         separator="\n",
         prompt="{entries}\n\n{question}",
     ),
-    "passages": Template(
+    "passages": Quoting(
         name="passages",
         shows="passages",
         entry="[{number}]{heading}\n{body}",

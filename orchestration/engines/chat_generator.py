@@ -15,6 +15,7 @@ from typing import Any
 
 from assets.ports.generation import Chat, Generated, Voice
 from orchestration.engines.chat_http import Endpoint
+from orchestration.engines.control_tokens import broken
 
 MAX_BYTES = 4_000_000  # of a stream: an answer, each token in a frame of its own
 ADAPTER = "{adapter}"
@@ -23,7 +24,8 @@ ADAPTER = "{adapter}"
 class ChatGenerator:
     """A server that speaks (assets.ports.generation.Speaker). `model` names the base there, `models` the variants.
 
-    Asked again while it is busy, until its first piece; a stream that breaks off later is EngineBusy.
+    Asked again while it is busy, until its first piece; a stream that breaks off later is EngineBusy. Marks of turns in
+    what it is shown are broken up (control_tokens.py): many servers read them in a message as they would their own.
     """
 
     def __init__(
@@ -43,7 +45,7 @@ class ChatGenerator:
         """Pieces as the server sends them, and last the whole."""
         body = {
             "model": self.named(voice),
-            "messages": [dict(one) for one in chat],
+            "messages": [dict(one) | {"content": broken(one["content"])} for one in chat],
             "temperature": 0,
             "max_tokens": self._most,
             "stream": True,

@@ -222,7 +222,7 @@ def test_passage_outside_the_prompt_cannot_be_cited():
 def test_whole_passages_are_shown_where_the_release_says_so():
     parrot = Parrot("The locker master code is 4711. [2]")
     answer = ask(made(Library(LOCKER, PIN), parrot, replace(CURRENT, template=TEMPLATES["passages"])))
-    assert "[1] House > Lockers\nA locker costs 4 euros a month.\n\n[2] House > Lockers\nThe locker" in parrot.prompt
+    assert "[1] House > Lockers\n> A locker costs 4 euros a month.\n\n[2] House > Lockers\n> The locker" in parrot.prompt
     assert parrot.prompt.endswith("Question: What does a locker cost a month?")
     assert [one.chunk_id for one in answer.citations] == ["c-pin"]
 
