@@ -19,6 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 class Server:
     """One server on one port, over one folder; started, killed and started again."""
 
+    MODULE = "tests.web.server"
+
     def __init__(self, folder: Path) -> None:
         self.folder, self.log = folder, folder.parent / "server.log"
         with socket.socket() as probe:
@@ -29,7 +31,7 @@ class Server:
     def start(self, **environment: str) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.web.server", str(self.folder), str(self.port)],
+                [sys.executable, "-m", self.MODULE, str(self.folder), str(self.port)],
                 cwd=ROOT, stdout=log, stderr=log,
                 env={**os.environ, **environment},
             )  # fmt: skip

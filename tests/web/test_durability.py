@@ -35,7 +35,7 @@ class Load:
         self.confirmed: list[tuple[str, str]] = []
         self.broken: list[str] = []
         self.statuses: set[int] = set()
-        self._threads = [threading.Thread(target=self._run, args=(n % 2 == 1,)) for n in range(clients)]
+        self._threads = [threading.Thread(target=self._run, args=(n % 2 == 1,), daemon=True) for n in range(clients)]
         for thread in self._threads:
             thread.start()
 
