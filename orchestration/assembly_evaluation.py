@@ -36,6 +36,7 @@ def evaluations(settings: Settings, lake: Lake) -> Evaluations:
     return Evaluations(
         lake,
         manner=lambda variant: manner_of(settings, variant),
+        judge=lambda: judge(settings),
         margins=Margins(margins.facts, margins.earlier, margins.refusals),
         seed=found.seed,
         resamples=found.resamples,
@@ -103,7 +104,8 @@ def manner_of(settings: Settings, variant: str) -> Manner:
 
 
 def judge(settings: Settings) -> Judge | None:
-    """The configured judge; None where there is none."""
+    """The configured judge; None where there is none. Reads its anchors and asks it nothing; its key is looked for when
+    it is asked. ConfigError where the anchors are none, or its address."""
     said = settings.evaluation.judge
     if said is None:
         return None

@@ -61,6 +61,28 @@ def test_facts_and_judge_are_read(settings, tmp_path):
     assert evaluations(found, open_the_lake(found))._margins.facts == 0.1
 
 
+JUDGE = '[evaluation.judge]\nurl = "http://127.0.0.1:9/v1"\nmodel = "m-1"\nguideline = "g"\nanchors = "a.jsonl"\n'
+
+
+def test_judge_and_its_anchors_are_part_of_the_rules(settings, tmp_path):
+    """Nothing is read before rules are asked for, and no server nor key ever for them."""
+    anchors = tmp_path / "a.jsonl"
+    found = settings(JUDGE + 'key_env = "NO_SUCH_KEY"\n')
+    made = evaluations(found, open_the_lake(found))
+    with pytest.raises(ConfigError, match=r"evaluation\.judge\.anchors: .*a\.jsonl cannot be read"):
+        made.settings("main")
+    anchors.write_text("\n")
+    with pytest.raises(ConfigError, match=r"evaluation\.judge\.anchors: the judge has no anchors"):
+        made.settings("main")
+    rules = [evaluations(settings(""), made.lake).settings("main")]
+    for better in ("A", "B"):
+        anchors.write_text(json.dumps({"question": "q", "A": "x", "B": "y", "better": better}))
+        assert made.settings("main") == made.settings("main")
+        rules.append(made.settings("main"))
+    rules.append(evaluations(settings(JUDGE.replace("m-1", "m-2")), made.lake).settings("main"))
+    assert len(set(rules)) == 4
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -100,8 +122,5 @@ def test_wrong_manner_names_its_key(settings, tmp_path, monkeypatch, text, files
 @pytest.mark.parametrize("line", ["{", "{}", '{"question": "q", "A": "x", "B": "y", "better": "C"}'])
 def test_anchor_that_is_none_is_named(settings, tmp_path, line):
     (tmp_path / "a.jsonl").write_text(line)
-    found = settings(
-        '[evaluation.judge]\nurl = "http://127.0.0.1:9/v1"\nmodel = "m"\nguideline = "g"\nanchors = "a.jsonl"\n'
-    )
     with pytest.raises(ConfigError, match=r"evaluation\.judge\.anchors: line 1 is no anchor"):
-        judge(found)
+        judge(settings(JUDGE))

@@ -7,18 +7,21 @@ number from 0 to 1.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from types import ModuleType
 from typing import Any
 
 from assets.behavior import forms, frames
 from assets.behavior.citations import cited
 from assets.behavior.evaluation.items import Item
 from assets.errors import ConfigError
+from assets.fingerprints import digest
 
 FORMATS = ("json", "xml", "sql", "code", "table", "list", "fields", "prose")
 _NAMED = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -74,7 +77,7 @@ class Manner:
             value = forms.parsed_json(frames.framed(text, min(cited(text), default=None)))
         return value is not None and self._validator.is_valid(value)
 
-    @cached_property
+    @functools.cached_property
     def _validator(self) -> Any:
         return _validator(self.schema or {})
 
@@ -120,8 +123,29 @@ def named(name: str, where: str) -> Check:
     takes = len(inspect.signature(found).parameters)
     if takes not in (1, 2):
         raise ConfigError(f"{where}: {name} takes {takes} arguments", expected="a text, or a text and its item")
-    whole: Check = found if takes == 2 else lambda text, _: found(text)
+    whole: Check = found if takes == 2 else functools.wraps(found)(lambda text, _: found(text))
     return whole
+
+
+def sourced(checks: Mapping[str, Check]) -> list[list[str]]:
+    """Each check's name, sorted, with a hash of its source: of the module that its name says and, where the function
+    comes from another one, of that too. What these import is not looked at. The name alone where there is no source."""
+    found = []
+    for name, check in sorted(checks.items()):
+        modules = [sys.modules.get(name.partition(":")[0]), inspect.getmodule(check)]
+        texts = [_source(one) for one in dict.fromkeys(modules) if one is not None]
+        found.append([name, digest(texts)[:16]] if any(texts) else [name])
+    return found
+
+
+@functools.cache
+def _source(module: ModuleType) -> str:
+    """A module's source as it was when it was asked for first, which is what runs: a file that changes under a process
+    is not loaded again. Empty where there is none."""
+    try:
+        return inspect.getsource(module)
+    except (OSError, TypeError):
+        return ""
 
 
 def _checked(name: str, check: Check, text: str, item: Item) -> float:

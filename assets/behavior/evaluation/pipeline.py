@@ -4,7 +4,8 @@ call it.
     manner-<hash>   the test rows of a dataset, frozen when its adapter is evaluated
     facts-<hash>    people's own questions of facts, with the passages of the day on which they were frozen
 
-Every earlier `manner-` set is evaluated as well, as far as what it shows is still wanted (sets.py).
+Every earlier `manner-` set is evaluated as well, as far as what it shows is still wanted (sets.py). A judge, where
+there is one, is asked last and decides nothing (judging.py).
 """
 
 from __future__ import annotations
@@ -13,15 +14,16 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from assets.behavior.evaluation import gate, records, sets
+from assets.behavior.evaluation import gate, judging, records, sets
 from assets.behavior.evaluation.comparing import compare
 from assets.behavior.evaluation.items import Answer, Item
+from assets.behavior.evaluation.judge import Judge
 from assets.behavior.evaluation.leaks import Row, leaks
-from assets.behavior.evaluation.manner import Manner
+from assets.behavior.evaluation.manner import Manner, sourced
 from assets.behavior.evaluation.report import Report
 from assets.behavior.evaluation.sets import FrozenSet
 from assets.fingerprints import digest
-from assets.ports import Lake
+from assets.ports import Lake, Progress
 
 MANNER, FACTS = "manner", "facts"
 LEFT_OUT = "longer than the base reads"  # among a report's facts
@@ -52,18 +54,20 @@ class Evaluated:
 
 
 class Evaluations:
-    """Evaluates candidates of every variant. `manner` gives what is wanted of a variant's manner."""
+    """Evaluates candidates of every variant. `manner` gives what is wanted of a variant's manner, `judge` a judge or
+    None; both are asked when an evaluation needs them, and not before."""
 
     def __init__(
         self,
         lake: Lake,
         *,
         manner: Callable[[str], Manner],
+        judge: Callable[[], Judge | None] = lambda: None,
         margins: gate.Margins | None = None,
         seed: int = 0,
         resamples: int = 10_000,
     ) -> None:
-        self.lake, self._manner = lake, manner
+        self.lake, self._manner, self._judge = lake, manner, judge
         self._margins, self._seed, self._resamples = margins or gate.Margins(), seed, resamples
 
     def freeze(self, variant: str, kind: str, items: Iterable[Item]) -> FrozenSet:
@@ -81,12 +85,14 @@ class Evaluations:
         trained: Sequence[Row],
         facts: Mapping[str, str] | None = None,
         fits: Callable[[Sequence[Item]], Sequence[bool]] | None = None,
+        progress: Progress | None = None,
     ) -> Evaluated:
         """Both models on the `current` sets and on what still counts of earlier ones; the verdict, kept in the lake.
 
         `trained` are the rows that the candidate was trained on, rehearsal included: an item among them refuses it.
-        Items that do not fit the base (`fits`) are not asked; the report says how many.
+        Items that do not fit the base (`fits`) are not asked; the report says how many. `progress` is the judge's.
         """
+        judge = self._judge()  # a wrong configuration of it is told before anything is generated
         asked, ids, digests = self._asked(variant, current)
         kept = fits(asked) if fits else [True] * len(asked)
         left_out = [item.id for item, fit in zip(asked, kept, strict=True) if not fit]
@@ -102,7 +108,11 @@ class Evaluations:
             resamples=self._resamples,
         )
         verdict = gate.judge(found.compared(leaks(asked, trained)), self._margins)
-        report = Report(variant, candidate.name, released.name, found, verdict, list(digests), facts)
+        opinion = None
+        if judge is not None:
+            shown = judging.pairs(found, {id for some in ids.values() for id in some})
+            opinion = judging.asked(judge, shown, seed=self._seed, resamples=self._resamples, progress=progress)
+        report = Report(variant, candidate.name, released.name, found, verdict, list(digests), facts, opinion)
         return Evaluated(report, records.save(self.lake, report, digests), digests)
 
     def sets_of(self, variant: str, current: Sequence[FrozenSet]) -> dict[str, str]:
@@ -110,10 +120,14 @@ class Evaluations:
         return self._asked(variant, current)[2]
 
     def settings(self, variant: str) -> str:
-        """Names all that the verdict rests on beside items and answers; checks of a project by their names."""
-        manner = self._manner(variant)
-        said = [manner.schema, asdict(manner.style), sorted(manner.checks), asdict(self._margins)]
-        return digest([json.dumps([*said, self._seed, self._resamples], sort_keys=True)])[:16]
+        """Names all that the report rests on beside items and answers: a project's checks by name and source, the judge
+        by its pin. ConfigError where one of them cannot be had."""
+        manner, judge = self._manner(variant), self._judge()
+        said = [manner.schema, asdict(manner.style), sourced(manner.checks), asdict(self._margins)]
+        more = {"judge": judge.pin} if judge is not None else {}
+        more |= {"framed": "yes"} if manner.framed else {}
+        said += [self._seed, self._resamples, *([more] if more else [])]
+        return digest([json.dumps(said, sort_keys=True)])[:16]
 
     def _asked(
         self, variant: str, current: Sequence[FrozenSet]

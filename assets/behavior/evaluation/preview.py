@@ -19,6 +19,9 @@ def metadata(trial: Trial, report: str, page: str) -> Metadata:
     if gates := row["gates"]:
         held = [(one["name"], one["measured"], one["required"], "yes" if one["passed"] else "no") for one in gates]
         shown["gates"] = table(("gate", "measured", "required", "holds"), held, len(held))
+    judge = row.get("judge") or {}
+    if judge:
+        shown["judge"] = f"{judge['outcome']}: {judge['sentence']}"
     if report:
         shown["report"] = Markdown(report)
     shown |= {
@@ -33,7 +36,8 @@ def metadata(trial: Trial, report: str, page: str) -> Metadata:
     }
     for name, change in {**row["changes"], **{f"earlier {name}": one for name, one in row["earlier"].items()}}.items():
         shown |= _numbers(name, change)
-    return shown
+    preference = judge.get("preference") or {}
+    return shown | _numbers("judge", {part: preference.get(part) for part in ("mean", "low", "high")})
 
 
 def _numbers(name: str, change: Mapping[str, Any]) -> Metadata:

@@ -1,6 +1,7 @@
 """Evaluations in the lake: what a candidate was worth, for whoever asks later.
 
-behavior/evaluation/reports/<variant>/<candidate>.json   the verdict, every gate's number, every metric's change
+behavior/evaluation/reports/<variant>/<candidate>.json   the verdict, every gate's number, every metric's change,
+                                                         what a judge said
 behavior/evaluation/reports/<variant>/<candidate>.html   the report, to be opened in a browser
 behavior/evaluation/reports/<variant>/<candidate>.md     the same, short
 """
@@ -14,6 +15,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
+from assets.behavior.evaluation import judging
 from assets.behavior.evaluation import report as reporting
 from assets.behavior.evaluation.report import Report
 from assets.errors import CorruptState
@@ -97,6 +99,7 @@ def _row(report: Report, sets: Mapping[str, str], page: str) -> dict[str, Any]:
         "sets": dict(sets),
         "items": len(comparison.items),
         "facts": report.facts,
+        "judge": judging.record(report.opinion) if report.opinion else None,
         "page_sha256": page,
     }
 

@@ -1,4 +1,5 @@
-"""What an evaluation says to a person: the verdict, every metric before and after, and answers side by side.
+"""What an evaluation says to a person: the verdict, every metric before and after, a judge's opinion, and answers
+side by side.
 
 The same as Markdown (in the UI) and as one HTML file that loads nothing and runs nothing. Questions, passages and
 answers are other people's texts: everything is quoted or escaped, whatever it holds.
@@ -14,9 +15,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from assets.behavior.evaluation import judging
 from assets.behavior.evaluation.comparing import LOWER_IS_BETTER, Comparison
 from assets.behavior.evaluation.gate import Verdict
 from assets.behavior.evaluation.items import Item
+from assets.behavior.evaluation.judging import Opinion
 from assets.behavior.evaluation.paired import Interval
 from assets.rendering import Markdown, code, table
 
@@ -32,7 +35,8 @@ _WORD = re.compile(r"\S+|\s+")
 
 @dataclass(frozen=True)
 class Report:
-    """An evaluation of `candidate` against `released` on `sets`; `facts` are shown as they are (base, dataset, ...)."""
+    """An evaluation of `candidate` against `released` on `sets`; `facts` are shown as they are (base, dataset, ...).
+    `opinion` is a judge's, None where there is no judge."""
 
     variant: str
     candidate: str
@@ -41,6 +45,7 @@ class Report:
     verdict: Verdict
     sets: Sequence[str] = ()
     facts: dict[str, str] = field(default_factory=dict)
+    opinion: Opinion | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +130,7 @@ def _gate_rows(verdict: Verdict) -> list[tuple[str, str, str, str]]:
 
 _METRICS = ("metric", "items", "before", "after", "change", "95% interval")
 _GATES = ("gate", "measured", "required", "holds")
+_OPINION = "The gate does not read it."
 
 
 # ---------------------------------------------------------------------------------------------------- Markdown
@@ -142,6 +148,9 @@ def markdown(report: Report) -> Markdown:
         "**Metrics**",
         table(_METRICS, measured, len(measured)),
     ]
+    if report.opinion:
+        said = judging.rows(report.opinion)
+        parts += [f"**Judge** {code(report.opinion.sentence)} {_OPINION}", table(("", ""), said, len(said))]
     shown = [_side_by_side(example) for example in examples(report.comparison, SHOWN)]
     if shown:
         head = ("question", f"before: {code(report.released)}", f"after: {code(report.candidate)}", "wanted", "change")
@@ -174,6 +183,7 @@ def page(report: Report) -> str:
         _table(_GATES, _gate_rows(report.verdict)),
         "<h2>Metrics</h2>",
         _table(_METRICS, list(rows(report))),
+        *_opinion(report.opinion),
         "<h2>Side by side</h2>",
         "<p>First what got worse, then what got better, then some of all, drawn evenly. "
         "Words that only one of the answers has are marked.</p>",
@@ -206,6 +216,13 @@ section {{ border-top: 1px solid #d0d7de; padding: 1rem 0; }} small {{ color: #5
 </body>
 </html>
 """
+
+
+def _opinion(opinion: Opinion | None) -> list[str]:
+    if opinion is None:
+        return []
+    said = f"<p>{_safe(opinion.sentence)} <small>{_OPINION}</small></p>"
+    return ["<h2>Judge</h2>", said, _table(("", ""), judging.rows(opinion))]
 
 
 def _example(example: Example, report: Report) -> str:

@@ -120,6 +120,7 @@ class Trials:
                 trained=trained,
                 facts=facts,
                 fits=asked.fits,
+                progress=progress,
             )
         row = known or records.load(self.lake, variant, adapter.id) or {}
         return Trial(adapter, self._candidate(variant, adapter, now, served.id, row, known), row, known is not None)

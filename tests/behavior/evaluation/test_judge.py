@@ -3,70 +3,16 @@
 from __future__ import annotations
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from assets.behavior.evaluation.judge import Judge, JudgeChanged, Pair, parsed
 from assets.errors import ConfigError, EngineBusy, EngineError
 from orchestration.engines.chat_client import ChatClient
+from tests.behavior.evaluation.judge_server import KEY, MODEL, kinder
 
-MODEL, KEY = "judge-2026-08-01", "sk-very-secret"
 ANCHORS = [Pair(f"x{n}", "Say it kindly.", "Go away.", "Please come in.", better="B") for n in range(5)]
 PAIRS = [Pair(f"p{n}", "Say it kindly.", "Go away.", f"Please take seat {n}.", f"g{n}") for n in range(20)]
-
-
-class Server(ThreadingHTTPServer):
-    """An OpenAI-compatible server: `answer` sees the two answers, `statuses` come first."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.answer = kinder
-        self.model, self.statuses, self.raw = MODEL, [], None
-        self.asked, self.keys, self.lock = [], [], threading.Lock()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/v1"
-
-
-class Handler(BaseHTTPRequestHandler):
-    def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        with self.server.lock:
-            self.server.asked.append((self.path, body))
-            self.server.keys.append(self.headers["Authorization"])
-            status = self.server.statuses.pop(0) if self.server.statuses else 200
-        data = json.loads(body["messages"][1]["content"].split("\n\n")[1])
-        text = self.server.answer(data["answer A"], data["answer B"])
-        whole = json.dumps({"model": self.server.model, "choices": [{"message": {"content": text}}]}).encode()
-        whole = whole if self.server.raw is None else self.server.raw
-        if status != 200:
-            whole = f"you sent {self.headers['Authorization']}".encode()
-        self.send_response(status)
-        if status == 302:
-            self.send_header("Location", "http://127.0.0.1:1/stolen")
-        self.send_header("Content-Length", str(len(whole)))
-        self.end_headers()
-        self.wfile.write(whole)
-
-    def log_message(self, *_):
-        pass
-
-
-def kinder(a: str, b: str) -> str:
-    return json.dumps({"verdict": "tie" if a.count("lease") == b.count("lease") else "A" if "lease" in a else "B"})
-
-
-@pytest.fixture
-def server(monkeypatch):
-    monkeypatch.setenv("JUDGE_KEY", KEY)
-    made = Server()
-    threading.Thread(target=made.serve_forever, args=(0.01,), daemon=True).start()
-    yield made
-    made.shutdown()
-    made.server_close()
 
 
 def client(server, **options) -> ChatClient:
@@ -81,6 +27,7 @@ def test_kinder_answers_are_preferred_in_both_orders(server):
     seen = []
     found = judge(server).judge(PAIRS, progress=lambda done, of: seen.append((done, of)))
     assert (found.preference.mean, found.contradicted, found.agreement, found.model) == (1, 0, 1, MODEL)
+    assert (found.wins, found.ties, found.losses) == (20, 0, 0)
     assert found.preference.low > 0.5
     assert len(server.asked) == 2 * (len(ANCHORS) + len(PAIRS))
     assert seen[-1] == (20, 20)
@@ -99,7 +46,7 @@ def test_judge_that_prefers_the_first_answer_says_nothing(server):
 def test_contradictions_count_as_ties(server):
     server.answer = lambda a, b: kinder(a, b) if "come in" in a + b else '{"verdict": "A"}'
     found = judge(server).judge(PAIRS)
-    assert (found.preference.mean, found.contradicted) == (0, 1)
+    assert (found.preference.mean, found.contradicted, found.ties) == (0, 1, 20)
 
 
 def test_another_version_under_the_same_address_is_noticed(server):
@@ -114,14 +61,15 @@ def test_judge_that_says_nothing_readable_is_refused(server):
         judge(server).judge(PAIRS)
 
 
-def test_pin_names_model_guideline_and_anchors(server):
+def test_pin_names_model_guideline_anchors_and_agreement(server):
     pins = {
         judge(server).pin,
         Judge(client(server), "be brief", ANCHORS).pin,
         judge(server, ANCHORS[:4]).pin,
         Judge(ChatClient(server.url, "other"), "be kind", ANCHORS).pin,
+        Judge(client(server), "be kind", ANCHORS, 0.5).pin,
     }
-    assert len(pins) == 4
+    assert len(pins) == 5
     assert judge(server).pin in pins
 
 
@@ -143,6 +91,7 @@ def test_judge_without_anchors_is_wrong_configuration(server, anchors):
         ('{"verdict": "C"}', None),
         ('{"winner": "A and B"}', None),
         ("", None),
+        ("[" * 200_000, None),
     ],
 )
 def test_verdict_is_read_from_a_reply(text, verdict):

@@ -106,6 +106,11 @@ def test_item_of_two_sets_is_asked_once(frozen):
     assert asked == [750, 750]
 
 
+def test_rules_of_a_variant_are_others_where_its_answers_are_framed(tmp_path):
+    found = Evaluations(FolderLake(tmp_path), manner=lambda variant: Manner(framed=variant == "api"))
+    assert found.settings("main") != found.settings("api")
+
+
 def test_sets_are_named_by_what_they_hold(tmp_path):
     found, held = house(tmp_path), items(3)
     one = found.freeze("main", "facts", held)

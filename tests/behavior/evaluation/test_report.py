@@ -10,6 +10,7 @@ import pytest
 from assets.behavior.evaluation.comparing import compare
 from assets.behavior.evaluation.gate import judge
 from assets.behavior.evaluation.items import Answer, Item, Kind
+from assets.behavior.evaluation.judging import Opinion, Outcome
 from assets.behavior.evaluation.manner import Manner
 from assets.behavior.evaluation.report import Report, examples, markdown, page
 
@@ -37,7 +38,8 @@ def report(texts=HOSTILE, items: int = 30) -> Report:
     after = [Answer(text(n)) for n in range(len(asked))]
     found = compare(asked, ("base", before), (text(0), after), Manner(), resamples=200)
     verdict = judge(found.compared([f"i1: group {text(1)} was trained on"]))
-    return Report("main", text(0), "base", found, verdict, [text(3)], {"base": text(1)})
+    opinion = Opinion(Outcome.FAILED, text(0), text(1), text(2), next_step=text(4))
+    return Report("main", text(0), "base", found, verdict, [text(3)], {"base": text(1)}, opinion)
 
 
 class Tags(HTMLParser):

@@ -12,6 +12,7 @@ from assets.behavior.dataset import store
 from assets.behavior.dataset.rendering import renderer
 from assets.behavior.dataset.rows import Example, Message, Passage
 from assets.behavior.evaluation.items import Item, Kind
+from assets.behavior.evaluation.judge import Judge
 from assets.behavior.evaluation.manner import Manner
 from assets.behavior.evaluation.pipeline import Evaluations
 from assets.behavior.evaluation.trials import Answering, Trials
@@ -58,6 +59,8 @@ class World:
         self.generator, self.encoder, self.base = Rules(self.items), HashEncoder(), BASE
         self.facts = [item for item in self.items if item.kind is not Kind.BEHAVIOR] if facts else []
         self.retrieved: list[str] = []
+        self.judge: Judge | None = None
+        self.manner = Manner()
         write(folder / "base", "weights of the base")
         self.folder = folder
         self.releases = Releases(
@@ -71,7 +74,7 @@ class World:
         ]
         self.manifest = self.dataset(rows)
         self.trials = Trials(
-            Evaluations(self.lake, manner=lambda _: Manner(), resamples=400),
+            Evaluations(self.lake, manner=lambda _: self.manner, judge=lambda: self.judge, resamples=400),
             self.adapters,
             self.releases,
             answering=self.answering,
