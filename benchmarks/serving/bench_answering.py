@@ -6,14 +6,15 @@
 generate: time to the first token and tokens a second, ours and `model.generate` (greedy, with a streamer) by turns in
 one process, on the same prompts and threads; medians over rounds, and their ratio. retrieve: question to passages, the
 encoder and the opening of the published version included, with and without an access filter. swap: threads that ask
-without a pause while the pointer moves between two adapters; every request must be answered, by one of the two.
+without a pause while the pointer moves between two adapters; every request must be answered, by one of the two
+(over HTTP a test does it: tests/web/test_released.py). A run of some parts replaces those in
+benchmarks/out/answering.json and keeps the others.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import tempfile
 import threading
 import time
@@ -34,6 +35,7 @@ from assets.serving.release import Release
 from assets.serving.releases import Releases
 from assets.serving.watching import Watch
 from benchmarks.search import corpus
+from benchmarks.serving.report import measured, merge
 from orchestration.engines.encoders import load_encoder
 from orchestration.engines.generator import TransformersGenerator
 from orchestration.engines.lake import FolderLake
@@ -60,18 +62,17 @@ def main() -> None:
     options.add_argument("--seconds", type=float, default=30)
     options.add_argument("--threads", type=int, default=4)
     asked = options.parse_args()
-    report: dict[str, Any] = {"cpus": os.cpu_count(), "load": round(os.getloadavg()[0], 1)}
+    report: dict[str, dict[str, Any]] = {}
     parts = asked.parts.split(",")
     with tempfile.TemporaryDirectory(prefix="twohands-bench-") as folder:
         if "generate" in parts:
-            report["generate"] = generating(asked.model, asked.rounds)
+            report["generate"] = measured(generating(asked.model, asked.rounds))
         if "retrieve" in parts:
-            report["retrieve"] = retrieving(Path(folder), asked.passages, asked.queries)
+            report["retrieve"] = measured(retrieving(Path(folder), asked.passages, asked.queries))
         if "swap" in parts:
-            report["swap"] = swapping(Path(folder), asked.model, asked.seconds, asked.threads)
+            report["swap"] = measured(swapping(Path(folder), asked.model, asked.seconds, asked.threads))
     print(json.dumps(report, indent=2))
-    OUT.parent.mkdir(parents=True, exist_ok=True)
-    OUT.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    merge(OUT, report)
 
 
 def chats() -> list[list[dict[str, str]]]:
