@@ -72,7 +72,7 @@ def _evidence(variants: dg.PartitionsDefinition, policy: Policy) -> Any:
         if record is None:
             return dg.MaterializeResult(
                 data_version=dg.DataVersion("learning"),
-                metadata={"state": "learning: the reference days of the release are not all closed"},
+                metadata=shown(preview.of_learning()),
             )
         return dg.MaterializeResult(data_version=dg.DataVersion(record.key), metadata=shown(_of_record(record, kept)))
 

@@ -29,6 +29,15 @@ _COLORS = {
 }
 
 
+def of_learning() -> Metadata:
+    """Before there is evidence; the same numbers as later, so that they are plotted from the first day on."""
+    return {
+        "state": "learning: the reference days of the release are not all closed",
+        "M": 0.0,
+        "days_monitored": 0,
+    }
+
+
 def of_evidence(
     evidence: Evidence,
     *,

@@ -23,7 +23,7 @@ from orchestration.engines.corpus_history import LakeHistory
 from orchestration.engines.lake import open_lake
 from orchestration.landing_sensor import Cursor, step
 from tests.fakes import HashEncoder
-from tests.graph.plots import unplotted
+from tests.graph.plots import of_group, unplotted
 
 FIRST = date(2026, 9, 1)
 DAYS = [FIRST + timedelta(days=number) for number in range(4)]
@@ -106,8 +106,7 @@ def test_range_of_days_is_one_run_with_a_data_version_for_each_day(world):
 
 
 def test_every_asset_has_numbers_to_plot(world):
-    of = world.defs.resolve_asset_graph()
-    assert unplotted(world.instance, [k for k in of.get_all_asset_keys() if of.get(k).group_name == "behavior"]) == []
+    assert unplotted(world.instance, of_group(world.defs, "behavior")) == []
 
 
 def test_every_day_is_counted(world):

@@ -16,8 +16,10 @@ import pytest
 from assets.behavior import frozen
 from assets.behavior.landing.folder import Landing
 from assets.behavior.pipeline import BehaviorData
+from assets.behavior.taint.assets import TAINT
 from assets.decision.assets import APPROVE_TAG, CANDIDATES, EVIDENCE, VERDICT, VERDICT_TAG
 from assets.decision.ledger import Finished, Kind, Request
+from assets.decision.spending.assets import LEDGER
 from assets.errors import EngineBusy
 from orchestration import decision_sensors
 from orchestration.definitions import build
@@ -25,6 +27,7 @@ from orchestration.engines.corpus_history import LakeHistory
 from tests.decision.house import CHANGE, REFERENCE, House, joined, shifted, steady
 from tests.fakes import HashEncoder, MemorySource
 from tests.graph.conftest import Graph
+from tests.graph.plots import of_group, unplotted
 
 FIRED = CHANGE + 2  # the shift is shown by now
 
@@ -148,6 +151,17 @@ def test_reference_that_is_still_learnt_is_shown(world):
     assert evidence["state"].startswith("learning")
     assert (verdict["action"], verdict["cost_finetune"]) == ("wait", 4.0)
     assert "5 of 28 reference days are closed" in verdict["sentence"]
+
+
+def test_every_asset_has_numbers_to_plot_from_the_first_day_on(world):
+    """Also while what is usual is still learnt, and before anything was trained."""
+    made = of_group(world.defs, "decision") - {LEDGER}  # that one: test_assets.py
+    assert made == {EVIDENCE, VERDICT, TAINT}
+    for number in (4, REFERENCE + 5, FIRED):
+        evidence, verdict = world.decide(number)
+        assert unplotted(world.instance, made) == [], number
+    assert evidence["plot"].startswith("![evidence of a shift](data:image/png;base64,")
+    assert verdict["cost_gain_a_day"] > 0
 
 
 def test_evidence_and_verdict_show_all_that_led_to_them(world):

@@ -23,8 +23,7 @@ from assets.behavior.dataset.writing import Ask
 from assets.behavior.evaluation.assets import EVALUATION
 from assets.behavior.landing.folder import Landing
 from assets.behavior.pipeline import BehaviorData
-from assets.behavior.taint.assets import TAINT
-from assets.decision.assets import CANDIDATES, EVIDENCE, VERDICT
+from assets.decision.assets import CANDIDATES
 from assets.decision.ledger import Finished, Kind
 from assets.prompting import REFUSAL, statements
 from assets.serving.assets import RELEASE
@@ -38,7 +37,7 @@ from tests.behavior.dataset import made
 from tests.conftest import ROOT
 from tests.decision.house import CHANGE, House, shifted
 from tests.fakes import MemorySource
-from tests.graph.plots import unplotted
+from tests.graph.plots import of_group, unplotted
 
 FIRED = CHANGE + 2
 BUTTONS = "\n- Say more\n- Not what I need"
@@ -192,7 +191,8 @@ def tuned(world):
 
 @pytest.mark.timeout(900)
 def test_adapter_trained_on_shuffled_labels_is_refused_and_nothing_is_released(world, tuned):
-    made = [EVIDENCE, VERDICT, TAINT, CANDIDATES, DATASET, ADAPTER, EVALUATION]
+    made = of_group(world.defs, "finetune")
+    assert made >= {CANDIDATES, DATASET, ADAPTER, EVALUATION}
     assert unplotted(world.instance, made) == []
     [manifest] = store.manifests(world.house.lake, "main")
     examples, _ = store.read(world.house.lake, manifest)

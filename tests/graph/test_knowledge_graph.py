@@ -10,7 +10,7 @@ import pytest
 
 from assets.errors import EngineBusy, SourceError
 from assets.knowledge.gate import Golden
-from tests.graph.plots import unplotted
+from tests.graph.plots import of_group, unplotted
 
 ASSETS = ["documents", "chunks", "embeddings", "index"]
 INDEX = dg.AssetKey(["knowledge", "index"])
@@ -80,7 +80,7 @@ def test_metadata_is_worth_looking_at(graph, instance):
     graph.sources["docs"].files["bad.md"] = "REFUSE | `me`"
     graph.sources["docs"].files.update({f"{number}.md": f"# Page {number}\n\nWords." for number in range(5)})
     found = materializations(graph.run(instance, "docs"))
-    assert unplotted(instance, [dg.AssetKey(["knowledge", name]) for name in ASSETS]) == []
+    assert unplotted(instance, of_group(graph.defs, "knowledge")) == []
     assert found["documents"].metadata["parsed"].value == 7
     assert "docs/bad.md" in found["documents"].metadata["refused_files"].value
     assert found["embeddings"].metadata["embedded"].value == 7

@@ -14,7 +14,7 @@ from assets.behavior.pipeline import BUILT
 from assets.behavior.taint.assets import TAINT
 from assets.behavior.taint.checks import STANDS
 from assets.behavior.taint.looking import FOLDER
-from assets.decision.assets import APPROVE_TAG, CANDIDATES, VERDICT_TAG
+from assets.decision.assets import APPROVE_TAG, CANDIDATES, VERDICT, VERDICT_TAG
 from assets.decision.tainted import FromTaints
 from assets.serving.release import Release
 from orchestration.assembly_serving import base_folder, releases
@@ -22,6 +22,7 @@ from orchestration.assembly_taint import taints
 from tests.behavior.adapter import made as trained
 from tests.behavior.dataset import made
 from tests.decision.house import REFERENCE, House, steady
+from tests.graph.plots import unplotted
 from tests.graph.test_dataset_graph import ROWS, World
 from tests.serving.models import PROMPT, write
 
@@ -114,6 +115,7 @@ def test_correction_of_what_an_adapter_learned_is_shown_proposed_and_done_when_a
     assert "`still_stands`" in shown["gates"]
     assert {check.passed for check in checks.values()} == {False}
     assert {check.severity for check in checks.values()} == {dg.AssetCheckSeverity.WARN}
+    assert unplotted(world.instance, [TAINT, VERDICT]) == []
     assert (world.tick("evidence_due"), world.tick("behavior_shifted")) == ([], [])  # a person is asked first
     world.lake.remove(world.lake.names(FOLDER))  # as an erasure does
     assert len(world.tick("evidence_due")) == 1

@@ -15,9 +15,10 @@ def of_report(report: Report, limit: float) -> Metadata:
     """Shares as numbers, which the UI plots; a table each of adapters and datasets, the newest first; ids by reason."""
     released, newest = report.released, next(reversed(report.datasets), None)
     metadata: Metadata = {"limit": limit, "said": sentence(report, limit)}
-    if released:
-        metadata |= {"released_share": released.trained.share, "released_touched": released.trained.touched}
-        metadata |= {"released_erased": released.trained.by.get(Touch.ERASED, 0)}
+    if released is None or released.known:  # the base alone was made of no interactions
+        trained = released.trained if released else Share()
+        metadata |= {"released_share": trained.share, "released_touched": trained.touched}
+        metadata |= {"released_erased": trained.by.get(Touch.ERASED, 0)}
     if newest:
         metadata |= {"newest_dataset_share": newest.whole.share, "newest_dataset_touched": newest.whole.touched}
     if report.adapters:

@@ -16,7 +16,7 @@ from assets.behavior.schemas import INTERACTIONS, partition
 from assets.behavior.taint import preview
 from assets.behavior.taint.checks import looked_at, result
 from assets.behavior.taint.looking import FOLDER, Taints
-from assets.behavior.taint.rules import OfAdapter, Touch
+from assets.behavior.taint.rules import OfAdapter, Report, Share, Touch
 from orchestration.engines.lake import open_lake
 from tests.behavior.dataset.made import CANDIDATES, CONFIG, FIRST, accepted, fill, length, render, row, sources
 
@@ -223,6 +223,13 @@ def test_stamp_changes_with_what_was_noted(world):
     world.changed(gone=True)
     world.whole()
     assert world.taints.stamp("main") != noted
+
+
+def test_base_alone_is_shown_as_untouched_and_an_unknown_dataset_as_no_number():
+    alone = preview.of_report(Report("main"), 0.05)
+    assert (alone["released_share"], alone["released_touched"], alone["released_erased"]) == (0.0, 0, 0)
+    unknown = OfAdapter("a1", "d" * 64, Share(), released=True, known=False)
+    assert "released_share" not in preview.of_report(Report("main", adapters=(unknown,)), 0.05)
 
 
 def test_report_is_shown_in_numbers_and_tables_with_few_ids(world):
