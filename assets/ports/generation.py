@@ -11,13 +11,15 @@ Chat = Sequence[Mapping[str, str]]  # messages with role and content; the answer
 
 class Generated(NamedTuple):
     """An answer. `seconds` is its share of the time that its batch took, `tokens` what was generated, `ended` whether
-    the model said that it was done (or it was cut off). `problem` says why nothing was generated, where it was not."""
+    the model said that it was done (or it was cut off). `problem` says why nothing was generated, where it was not;
+    `prompt` is how many tokens were read, None where the engine does not tell: then `tokens` is a guess as well."""
 
     text: str
     seconds: float = 0.0
     tokens: int = 0
     ended: bool = True
     problem: str = ""
+    prompt: int | None = None
 
 
 class Generator(Protocol):

@@ -24,7 +24,7 @@ from assets.ports.generation import Generated, Speaker, Voice
 from assets.prompting import REFUSAL, Evidence, Template, VectorCache
 from assets.prompting.evidence import SUPPORT
 from assets.serving import checking
-from assets.serving.answers import Answer, Asker, Citation, Shown
+from assets.serving.answers import Answer, Asker, Citation, Shown, Usage
 from assets.serving.checking import Checked, Text
 from assets.serving.forms import Form
 from assets.serving.questions import Access, checked, filters
@@ -177,7 +177,7 @@ class Answering:
         began = time.perf_counter()
         seconds = {"retrieve": case.retrieved, "first": 0.0, "generate": 0.0}
         if case.hopeless:
-            answer = self._answer(case, self._declined(case), seconds)
+            answer = self._answer(case, self._declined(case), seconds, Usage())
             yield answer.text
             yield answer
             return
@@ -190,7 +190,8 @@ class Answering:
             if self._options.variants[case.variant].kind == "text":
                 yield piece
         seconds["generate"] = time.perf_counter() - began
-        yield self._answer(case, self._judged(case, whole), seconds)
+        usage = None if whole.prompt is None else Usage(whole.prompt, whole.tokens)
+        yield self._answer(case, self._judged(case, whole), seconds, usage)
 
     def _chat(self, case: _Case) -> list[dict[str, str]]:
         template: Template = case.current.template
@@ -208,7 +209,7 @@ class Answering:
     def _declined(self, case: _Case) -> Checked:
         return Checked(self._options.variants[case.variant].refusal(REFUSAL), refused=True)
 
-    def _answer(self, case: _Case, found: Checked, seconds: Mapping[str, float]) -> Answer:
+    def _answer(self, case: _Case, found: Checked, seconds: Mapping[str, float], usage: Usage | None) -> Answer:
         fallback = found.problem
         if fallback and (not case.evidence or case.evidence[0].support == UNSUPPORTED):
             found, fallback = self._declined(case), ""
@@ -236,6 +237,7 @@ class Answering:
                 "variant": case.variant,
             },
             seconds=dict(seconds),
+            usage=usage,
         )
 
 

@@ -42,13 +42,21 @@ class Shown(NamedTuple):
     metadata: Mapping[str, str]
 
 
+class Usage(NamedTuple):
+    """Tokens that the generator read (the prompt) and generated (without the one that ends it), whatever became of
+    what it said; zeros where it was not asked."""
+
+    prompt: int = 0
+    completion: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What is told to a reader.
 
     `fallback` is empty, or why the best evidence sentence stands in for an answer: "no support", "broken form" or
     "no generator answer". `stamp` names release, index, adapter, prompt, encoder, base and variant; `seconds` what
-    was spent on retrieve, first (until the first piece) and generate.
+    was spent on retrieve, first (until the first piece) and generate; `usage` is None where the engine does not tell.
     """
 
     text: str
@@ -60,6 +68,7 @@ class Answer:
     release_id: str
     stamp: Mapping[str, str]
     seconds: Mapping[str, float] = field(default_factory=dict)
+    usage: Usage | None = None
 
     def said(self) -> dict[str, Any]:
         """The object that `twohands ask --json` prints."""

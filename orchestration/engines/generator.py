@@ -132,8 +132,9 @@ class TransformersGenerator:
     def _generated(self, row: Row) -> Generated:
         if row.most <= 0:
             problem = f"the prompt has {len(row.prompt)} tokens, and the base reads {self.context} with the answer"
-            return Generated("", ended=False, problem=problem)
-        return Generated(self._text(row.said).strip(), row.seconds, len(row.said), row.ended)
+            return Generated("", ended=False, problem=problem, prompt=0)
+        text = self._text(row.said).strip()
+        return Generated(text, row.seconds, len(row.said), row.ended, prompt=len(row.prompt))
 
     def _text(self, tokens: Sequence[int]) -> str:
         return self._open()[1].decode(tokens, skip_special_tokens=True)

@@ -3,6 +3,9 @@
 The last message of the user is the question; the released prompt takes the place of system messages. An answer is
 confirmed when its event is on disk: a stream's last chunk waits for that. All its chunks have the id of the
 interaction, under which nothing is noted where the stream breaks off.
+
+`usage` counts what the generator read and said, and is left out where its engine does not tell (a server behind a URL):
+as OpenAI's clients take it, optional. A stream tells it in a chunk of its own, if asked (`stream_options`).
 """
 
 from __future__ import annotations
@@ -47,15 +50,27 @@ class Message(BaseModel):
         return self.content or ""
 
 
+class StreamOptions(BaseModel):
+    """What a stream tells beside the answer."""
+
+    include_usage: bool = False
+
+
 class ChatRequest(BaseModel):
     """A request. Sampling parameters are ignored: how an answer is made is part of the release."""
 
     messages: Annotated[list[Message], Field(min_length=1, max_length=200)]
     model: str = "main"
     stream: bool = False
+    stream_options: StreamOptions | None = None
     n: Annotated[int, Field(ge=1, le=1)] = 1
     user: Annotated[str | None, Field(max_length=256)] = None
     where: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def tells_usage(self) -> bool:
+        """Whether a stream is to tell what it took."""
+        return self.stream_options is not None and self.stream_options.include_usage
 
     @property
     def question(self) -> str:
@@ -126,6 +141,7 @@ class Chat:
             "model": request.model,
             "system_fingerprint": answer.release_id,
             "choices": [choice],
+            **_usage(answer),
             "twohands": told,
         }
 
@@ -141,6 +157,7 @@ class Chat:
         began = datetime.now(UTC)
         shared: dict[str, Any] = {"id": events.new_id(began), "object": "chat.completion.chunk"}
         shared |= {"created": int(began.timestamp()), "model": request.model}
+        shared |= {"usage": None} if request.tells_usage else {}  # of all chunks but its own
         said, ended, piece = "", False, first
         try:
             yield _event({**shared, "choices": [_delta({"role": "assistant", "content": ""})]})
@@ -154,6 +171,8 @@ class Chat:
                 yield _event({**shared, "choices": [_delta({"content": rest})]})
             ended = True
             yield _event({**shared, "choices": [_delta({}, "stop")], "twohands": told})
+            if request.tells_usage and (counted := _usage(piece)):
+                yield _event({**shared, "choices": [], **counted})
             yield b"data: [DONE]\n\n"
         except TwohandsError as error:  # the headers are sent: the stream itself has to say it
             ended = True
@@ -162,6 +181,13 @@ class Chat:
             if not ended:
                 self._metrics.abandoned.inc()
             await begun.aclose()  # type: ignore[attr-defined]
+
+
+def _usage(answer: Answer) -> dict[str, dict[str, int]]:
+    if answer.usage is None:
+        return {}
+    read, said = answer.usage
+    return {"usage": {"prompt_tokens": read, "completion_tokens": said, "total_tokens": read + said}}
 
 
 def _rest(said: str, holds: str) -> str:

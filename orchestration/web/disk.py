@@ -65,7 +65,7 @@ def mount_point(folder: Path) -> Path | None:
 def translated(error: OSError, folder: Path, cannot: str = "written") -> TwohandsError:
     """What an error of the disk is to whoever asks, and to the operator."""
     if error.errno in FULL:
-        return no_room(folder, error.strerror)
+        return no_room(folder, error.strerror or os.strerror(error.errno))
     return EngineBusy(
         f"the journal in {folder} cannot be {cannot} ({error.strerror or error})",
         expected="a folder on a disk that works",

@@ -42,6 +42,7 @@ def test_stream_says_what_generate_says_token_by_token(generator):
         pieces, last = streamed(generator, one)
         assert "".join(pieces) == last.text == whole.text
         assert (last.tokens, last.ended, last.problem) == (whole.tokens, whole.ended, "")
+        assert last.prompt == whole.prompt == generator.lengths([one])[0]
         assert len(pieces) > 3
 
 
@@ -113,6 +114,7 @@ def test_prompt_that_does_not_fit_is_a_problem_and_no_error(generator):
     pieces, last = streamed(generator, [{"role": "user", "content": "every word of it " * 400}])
     assert pieces == []
     assert "the base reads 1024" in last.problem
+    assert (last.prompt, last.tokens) == (0, 0)
 
 
 def test_reader_who_leaves_ends_the_generation():

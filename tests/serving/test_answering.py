@@ -113,6 +113,17 @@ def test_stream_says_pieces_and_last_the_answer():
     assert len(pieces) == 8
 
 
+def test_usage_is_what_the_generator_read_and_said():
+    class Counted(Parrot):
+        def stream(self, chat, voice: Voice) -> Iterator[str | Generated]:
+            yield Generated(self.text, tokens=9, prompt=120)
+
+    assert ask(made(Library(LOCKER), Counted())).usage == (120, 9)
+    assert ask(made(Library(LOCKER), Counted("Lockers cost nothing. [1]"))).usage == (120, 9), "it said that"
+    assert ask(made(Library(LOCKER), Parrot())).usage is None, "its engine does not tell"
+    assert ask(made(Library(), Counted())).usage == (0, 0), "nobody was asked"
+
+
 def test_prompt_is_what_datasets_render_of_the_same_passages():
     """No skew: a row is made of the passage's text, as the interaction carries it."""
     parrot = Parrot()
@@ -222,7 +233,9 @@ def test_passage_outside_the_prompt_cannot_be_cited():
 def test_whole_passages_are_shown_where_the_release_says_so():
     parrot = Parrot("The locker master code is 4711. [2]")
     answer = ask(made(Library(LOCKER, PIN), parrot, replace(CURRENT, template=TEMPLATES["passages"])))
-    assert "[1] House > Lockers\n> A locker costs 4 euros a month.\n\n[2] House > Lockers\n> The locker" in parrot.prompt
+    assert (
+        "[1] House > Lockers\n> A locker costs 4 euros a month.\n\n[2] House > Lockers\n> The locker" in parrot.prompt
+    )
     assert parrot.prompt.endswith("Question: What does a locker cost a month?")
     assert [one.chunk_id for one in answer.citations] == ["c-pin"]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from assets.errors import BadQuestion
 from assets.prompting import Evidence
-from assets.serving.answers import Answer, Asker, Citation, Shown
+from assets.serving.answers import Answer, Asker, Citation, Shown, Usage
 
 FERRY = Shown(
     1, "c-ferry", "docs/ferry.md", "Ferry", "Ferry", "Ferry\n\nThe ferry leaves at seven.", "a" * 64, 0.9,
@@ -31,6 +31,7 @@ class FakeAnswering:
         self.release, self.trouble = "rel-1", list[str]()
         self.gate, self.pause = threading.Event(), 0.0
         self.gate.set()
+        self.usage: Usage | None = Usage(40, 7)
         self.askers: list[Asker] = []
         self.wheres: list[Mapping[str, str]] = []
         self.closed = 0
@@ -68,7 +69,7 @@ class FakeAnswering:
             text, refused, fallback, () if refused else (Citation(1, FERRY.doc_id, FERRY.chunk_id),),
             (Evidence(1, "Ferry", "The ferry leaves at seven.", "good", 0.7),), passages, self.release,
             {"release": self.release, "index": "3-abc", "adapter": "ad-1", "prompt": "p", "encoder": "e", "base": "b",
-             "variant": variant}, {"retrieve": 0.01, "generate": 0.02},
+             "variant": variant}, {"retrieve": 0.01, "generate": 0.02}, self.usage,
         )  # fmt: skip
 
 

@@ -91,6 +91,7 @@ def test_answer_follows_the_documents_and_feedback_is_ingested(house, served):
     assert status == 200, told
     ours = told["twohands"]
     assert ours["answer"] == "The ferry leaves at seven. [1]"
+    assert told["usage"]["completion_tokens"] >= 5, "a token a word, at least"
     [cited] = ours["citations"]
     shown = client.get(f"/v1/passages/{cited['chunk_id']}")[1]
     assert (shown["doc_id"], shown["title"], shown["index"]) == ("docs/ferry.md", "Ferry", ours["stamp"]["index"])
