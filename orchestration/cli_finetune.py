@@ -187,6 +187,7 @@ def trial_json(context: Context, trial: Trial) -> dict[str, Any]:
         "gates": {
             gate["name"]: {name: gate[name] for name in ("passed", "measured", "required")} for gate in row["gates"]
         },
+        "judge": row.get("judge"),
         "items": row["items"],
         "sets": dict(row["sets"]),
         "found": trial.found,
@@ -247,18 +248,21 @@ def evaluate(context: Context, variant: str, adapter: str, again: bool) -> None:
     with shown(context.as_json) as progress:
         trial = trials(context).run(chosen(context, variant), adapter, again=again, progress=progress)
     value = {"variant": variant, **trial_json(context, trial)}
-    context.show(value, lambda: _trial_text(value))
+    context.show(value, lambda: trial_text(value))
     if not trial.promoted:
         sys.exit(REFUSED)
 
 
-def _trial_text(value: dict[str, Any]) -> str:
+def trial_text(value: dict[str, Any]) -> str:
+    """A trial for a person: the verdict, every gate, what a judge said, and where the page is."""
     width = max(len(name) for name in value["gates"])
     lines = [f"{value['variant']}: {value['sentence']}", f"{value['adapter']} against {value['against']}"]
     lines += [
         f"  {'ok ' if gate['passed'] else 'no '} {name:<{width}}  {gate['measured']}  ({gate['required']})"
         for name, gate in value["gates"].items()
     ]
+    if judge := value["judge"]:
+        lines.append(f"  judge: {judge['outcome']}: {judge['sentence']}")
     return "\n".join([*lines, value["page"]])
 
 

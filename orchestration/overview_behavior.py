@@ -3,6 +3,7 @@ but where a check is about one."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
@@ -167,6 +168,7 @@ def checks(settings: Settings, data: Callable[[], BehaviorData], decision: Calla
         ("warehouse", lambda: _warehouse(settings)),
         ("dbt project", lambda: _project(settings)),
         ("questions", lambda: _questions(settings)),
+        *([("judge", lambda: _judge(settings))] if settings.evaluation.judge else []),
         *((f"decision {name}", _decision_check(settings, decision, name)) for name in settings.variants),
         *((f"adapters {name}", _adapters_check(settings, data, name)) for name in settings.variants),
     ]
@@ -175,6 +177,21 @@ def checks(settings: Settings, data: Callable[[], BehaviorData], decision: Calla
 def _questions(settings: Settings) -> str:
     of_gate, kept = len(questions.judged(settings)), len(questions.kept(settings))
     return f"{of_gate} in files for the gate, {kept} by which an adapter goes on declining; none is in both"
+
+
+def _judge(settings: Settings) -> str:
+    from orchestration.assembly_evaluation import judge
+
+    said, found = settings.evaluation.judge, judge(settings)
+    if said is None or found is None:
+        return "none"
+    if said.key_env and not os.environ.get(said.key_env):
+        raise ConfigError(
+            f"evaluation.judge.key_env: {said.key_env} is not set",
+            expected="the judge's key in this environment variable",
+            next_step=f"set {said.key_env} where evaluations run",
+        )
+    return f"{said.model} at {said.url}, pinned as {found.pin}; it is asked when an adapter is evaluated"
 
 
 def _adapters_check(settings: Settings, data: Callable[[], BehaviorData], variant: str) -> Callable[[], str]:

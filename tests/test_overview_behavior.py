@@ -152,6 +152,22 @@ def test_doctor_names_questions_that_are_not_there(tmp_path):
     assert "questions.jsonl cannot be read" in failing(made)["questions"]
 
 
+def test_doctor_looks_at_a_judges_anchors_and_key_and_asks_it_nothing(tmp_path, monkeypatch):
+    made = landed(tmp_path)
+    made.configure(
+        '[evaluation.judge]\nurl = "http://127.0.0.1:9/v1"\nmodel = "m-2026-01-01"\nanchors = "anchors.jsonl"\n'
+        'guideline = "Which is more polite?"\nkey_env = "OUR_JUDGE"\n'
+    )
+    monkeypatch.delenv("OUR_JUDGE", raising=False)
+    assert "anchors.jsonl cannot be read" in failing(made)["judge"]
+    anchor = {"question": "q", "A": "Please.", "B": "No.", "better": "A"}
+    (tmp_path / "anchors.jsonl").write_text("".join(json.dumps(anchor) + "\n" for _ in range(20)))
+    assert "OUR_JUDGE is not set" in failing(made)["judge"]
+    monkeypatch.setenv("OUR_JUDGE", "a secret")
+    assert failing(made) == {}
+    assert "a secret" not in made.run("doctor")[1]
+
+
 def test_doctor_names_what_is_wrong_with_the_slow_hand(tmp_path):
     made = landed(tmp_path)
     (made.folder / "landing" / "a.jsonl").write_text(json.dumps(event(1)) + "\n")

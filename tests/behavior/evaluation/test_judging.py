@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,6 +15,7 @@ from assets.behavior.evaluation.judging import Outcome
 from assets.behavior.evaluation.manner import Manner
 from assets.errors import ConfigError
 from orchestration.assembly_evaluation import evaluations
+from orchestration.cli_finetune import trial_json, trial_text
 from orchestration.config import load
 from orchestration.engines.chat_client import ChatClient
 from tests.behavior.evaluation.judge_server import KEY, MODEL
@@ -68,6 +70,15 @@ def test_what_the_judge_says_of_a_trial_is_kept_and_shown(world, server):
     shown = preview.metadata(trial, pages(world)[0], "report.html")
     assert shown["judge"].startswith("judged: The judge prefers the candidate's answers")
     assert (shown["judge_mean"], list(shown)[-3:]) == (1.0, ["judge_mean", "judge_low", "judge_high"])
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_terminal_says_what_the_judge_said(world, asked):
+    world.judge = world.judge if asked else None
+    trial = world.tried(as_json)
+    value = trial_json(SimpleNamespace(behavior=SimpleNamespace(lake=world.lake)), trial)
+    said = "judge: judged: The judge prefers the candidate's answers: 200 wins, 0 ties, 0 losses."
+    assert (said in trial_text({"variant": "main", **value})) == asked
 
 
 def test_judge_of_twohands_toml_is_asked_and_its_key_is_kept_nowhere(world, server, tmp_path):
