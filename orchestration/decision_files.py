@@ -149,6 +149,8 @@ def _read_json(data: bytes, name: str) -> pa.Table:
     except (ValueError, RecursionError):
         raise pa.ArrowInvalid("the first line is no JSON") from None
     columns = _columns(first if isinstance(first, dict) else (), name)
+    if "variant" not in columns and b'"variant"' in data.lower():
+        raise pa.ArrowInvalid("rows may name a variant where the first does not")
     types = {theirs: pa.string() if ours == "day" else _TYPES[ours] for ours, theirs in columns.items()}
     table = pyarrow.json.read_json(
         io.BytesIO(data),

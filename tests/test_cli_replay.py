@@ -251,6 +251,11 @@ def test_replay_of_several_variants_names_each_and_uses_its_settings(run, usual)
     assert [{key: value for key, value in row.items() if key != "variant"} for row in found[45:]] == lines(usual)
 
 
+def test_replay_of_lines_that_name_a_variant_later_than_the_first(run, usual):
+    mixed = as_lines([*ROWS, *(row | {"variant": "legal"} for row in ROWS)])
+    assert lines(run("b.jsonl", **{"b.jsonl": mixed})[1]) == lines(run("b.csv", **{"b.csv": BOTH})[1])
+
+
 def test_replay_of_one_variant(run, usual):
     assert run("b.csv", "--variant", "main", **{"b.csv": BOTH})[1] == usual
     legal = lines(run("b.csv", "--variant", "legal", **{"b.csv": BOTH})[1])
