@@ -9,6 +9,7 @@ from pathlib import Path
 
 from assets.decision.spending.costs import Budget, Prices
 from assets.errors import ConfigError
+from assets.knowledge.audience import Audience
 from assets.knowledge.gate import Golden, Margins, parse_golden
 from assets.knowledge.metered import Spent
 from assets.knowledge.pipeline import FastHand, Options
@@ -46,7 +47,12 @@ def fast_hand(settings: Settings) -> FastHand:
         tokenizer=open_tokenizer(settings),
         parser=open_parser(settings),
         golden=lambda: golden(settings),
-        options=Options(settings.chunking.max_tokens, margins, settings.encoder.keep_vectors_days),
+        options=Options(
+            settings.chunking.max_tokens,
+            margins,
+            settings.encoder.keep_vectors_days,
+            Audience(settings.access.field, settings.access.public),
+        ),
         spent=encoder_spent(settings, lake),
     )
 

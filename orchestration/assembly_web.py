@@ -17,6 +17,7 @@ from assets.knowledge import documents
 from assets.knowledge.pipeline import FastHand
 from assets.ports import Passage
 from assets.ports.generation import Speaker, Voice
+from assets.ports.index import told
 from assets.serving.answers import Asker
 from assets.serving.questions import Access as Reading
 from assets.serving.release import NONE
@@ -84,7 +85,7 @@ class Shelf:
         document = self._documents(passage.slice).get(passage.doc_id, {})
         return {
             **passage_json(passage),
-            "metadata": dict(passage.metadata),
+            "metadata": told(passage.metadata),
             "date": passage.metadata.get("date") or _day(document.get("modified")),
             "version": str(document.get("content_sha") or "")[:12] or None,
             "index": published.version,
@@ -96,7 +97,8 @@ class Shelf:
         return move.id if move else NONE
 
     def _readable(self, passage: Passage, asker: Asker) -> bool:
-        return all(passage.metadata.get(name) in values for name, values in self._reading.allowed(asker).items())
+        allowed = self._reading.allowed(asker)
+        return all(not {*values}.isdisjoint(passage.values(name)) for name, values in allowed.items())
 
     def _documents(self, slice: str) -> Mapping[str, Mapping[str, Any]]:
         with self._lock:

@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from assets.errors import BadQuestion, Retryable
+from assets.errors import BadQuestion, EngineError, Retryable
 from orchestration.cli_behavior import json_flag
 from orchestration.cli_decision import chosen, variant_option
 from orchestration.cli_errors import FAILED
@@ -76,12 +76,13 @@ def as_text(answer: Answer) -> str:
 
 
 def _answered(found: Answering, file: Iterable[bytes], told: Mapping[str, Any]) -> bool:
-    """Prints an answer, or what is wrong, for each line; whether any line was bad."""
+    """Prints an answer, or what is wrong with it, for each line; whether any line was bad. What stands against every
+    question (nothing is published, there is no base) ends it."""
     bad = False
     for number, line in _lines(file):
         try:
             said = found.answer(_question(line), **told).said()
-        except (BadQuestion, Retryable) as error:
+        except (BadQuestion, EngineError, Retryable) as error:
             bad, said = True, {"error": f"line {number}: {error}"}
         click.echo(json.dumps(said, ensure_ascii=False))
     return bad

@@ -10,9 +10,9 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from assets.errors import ConfigError, DiskFull, EngineBusy, EngineError, SourceError
 from orchestration.overview_words import place
@@ -150,37 +150,48 @@ def _answering(settings: Settings) -> str:
 
 def _access(settings: Settings, hand: FastHand) -> str:
     field, public = settings.access.field, settings.access.public
-    held: Counter[str | None] = Counter()
+    held: Counter[tuple[str, ...]] = Counter()
     for name in hand.slices:
         held.update(_values(hand, name, field))
     total = held.total()
     if not total:
         return f"{field}: there are no passages yet"
     for token in settings.serve.tokens:
-        if "*" not in token.groups and not any(held[value] for value in (*public, *token.groups)):
+        if "*" not in token.groups and not _readable(held, {*public, *token.groups}):
             raise ConfigError(
                 f"serve.tokens: {token.name or token.token_env} may read none of the {total:,} passages",
                 expected=f"groups that documents name in their field {field!r}, or public ones ({', '.join(public)})",
                 next_step=f"correct its groups, access.field or access.public; documents have {_shown(held)}",
             )
-    everybody, without = sum(held[value] for value in public), held[None]
+    everybody, without = _readable(held, {*public}), held[()]
     groups = f"{total - everybody - without:,} for groups"
     return f"{field}: {everybody:,} passages for everybody, {groups}, {without:,} without it (whoever may read all)"
 
 
-def _values(hand: FastHand, slice: str, field: str) -> Mapping[str | None, int]:
-    """How many passages of a slice have which value of a field of their metadata."""
+def _values(hand: FastHand, slice: str, field: str) -> Mapping[tuple[str, ...], int]:
+    """How many passages of a slice have which values of a field, as filters read it; () where they have none."""
     from assets.knowledge import chunks
+    from assets.ports.index import values
 
     records = chunks.open_records(hand.lake, slice)
-    found: Counter[str | None] = Counter()
-    for table in records.current(records.state(), None, ["metadata"]):
-        for row in table.column("metadata").value_counts().to_pylist():
-            metadata: Mapping[str, Any] = json.loads(row["values"])
-            found[metadata.get(field)] += row["counts"]
+    column = field if field in ("doc_id", "title") else "metadata"
+    found: Counter[tuple[str, ...]] = Counter()
+    for table in records.current(records.state(), None, ["title" if column == "doc_id" else column]):
+        for row in table.column(column).value_counts().to_pylist():
+            if field == "slice" or column != "metadata":
+                held: tuple[str, ...] = (slice if field == "slice" else row["values"],)
+            else:
+                metadata: Mapping[str, str] = json.loads(row["values"])
+                held = values(metadata[field]) if field in metadata else ()
+            found[held] += row["counts"]
     return found
 
 
-def _shown(held: Mapping[str | None, int]) -> str:
-    names = sorted(name for name in held if name is not None)
+def _readable(held: Mapping[tuple[str, ...], int], wanted: Collection[str]) -> int:
+    """How many passages have one of the wanted values."""
+    return sum(count for found, count in held.items() if not {*found}.isdisjoint(wanted))
+
+
+def _shown(held: Mapping[tuple[str, ...], int]) -> str:
+    names = sorted({name for found in held for name in found})
     return ", ".join(names[:5]) or "none at all"

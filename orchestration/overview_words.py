@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
+from assets.ports.index import values
 from assets.rendering import code, counted
 from orchestration.settings import Settings, VariantSettings
 
@@ -137,4 +138,4 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], coded: int) -> st
 
 
 def _pairs(metadata: Mapping[str, str]) -> str:
-    return ", ".join(f"{key} = {value}" for key, value in metadata.items()) or "-"
+    return ", ".join(f"{key} = {' or '.join(values(held))}" for key, held in metadata.items()) or "-"

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from assets.knowledge.pipeline import SliceSpec
+from assets.ports.index import joined
 from orchestration.settings_adapter import AdapterSettings, BaseModelSettings
 from orchestration.settings_alerts import AlertSettings
 from orchestration.settings_answering import AccessSettings, AnsweringSettings, GeneratorSettings
@@ -39,6 +40,10 @@ def _cron(value: str) -> str:
     return value
 
 
+def _texts(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(one, str) and one for one in value)
+
+
 class SourceSettings(_Table):
     """[sources.NAME]: where documents come from."""
 
@@ -54,6 +59,14 @@ class SourceSettings(_Table):
     @classmethod
     def _tuples(cls, value: Any) -> Any:
         return tuple(value) if isinstance(value, list) else value
+
+    @field_validator("metadata", mode="before")
+    @classmethod
+    def _lists(cls, value: Any) -> Any:
+        """Several values of a field, as ["staff", "board"], are stored as one text."""
+        if not isinstance(value, dict):
+            return value
+        return {name: joined(held) if _texts(held) else held for name, held in value.items()}
 
 
 class ParsingSettings(_Table):

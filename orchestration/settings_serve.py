@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from orchestration.settings_types import Variable
 
@@ -22,7 +22,8 @@ def _tuple(value: Any) -> Any:
 class TokenSettings(_Table):
     """One of [serve] tokens: the NAME of the variable that holds it, and which groups its owner is in.
 
-    Without groups only public documents are read; the group "*" reads every document.
+    Without groups only public documents are read; the group "*" reads every document. Whoever has a `name` is in the
+    group `user:NAME` as well.
     """
 
     token_env: Variable
@@ -33,6 +34,13 @@ class TokenSettings(_Table):
     @classmethod
     def _tuples(cls, value: Any) -> Any:
         return _tuple(value)
+
+    @model_validator(mode="after")
+    def _own_group(self) -> Self:
+        own = f"user:{self.name}"
+        if self.name and own not in self.groups:
+            object.__setattr__(self, "groups", (*self.groups, own))  # frozen
+        return self
 
 
 class ServeSettings(_Table):

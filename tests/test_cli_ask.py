@@ -15,8 +15,9 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
 from assets.behavior.adapter.identity import base_id
+from assets.errors import EngineError
 from assets.prompting import TEMPLATES
-from assets.serving.answering import Asker
+from assets.serving.answering import Answering, Asker
 from assets.serving.release import Release
 from orchestration.assembly import open_the_lake
 from orchestration.assembly_answering import answering, form, generator
@@ -173,6 +174,28 @@ def test_missing_index_is_told(project):
     assert code == 1
     assert "there is no index to answer from" in err
     assert "twohands sync" in err
+
+
+def test_file_of_questions_ends_with_one_error_where_nothing_is_published(project):
+    shutil.rmtree(project.folder / ".twohands" / "index")
+    (project.folder / "q.jsonl").write_text('"When?"\n"How much?"\n')
+    code, out, err = project.run("ask", "--questions", str(project.folder / "q.jsonl"))
+    assert (code, out) == (1, "")
+    assert err.count("there is no index to answer from") == 1
+
+
+def test_question_that_an_engine_refuses_leaves_the_others_their_answers(synced, monkeypatch):
+    real = Answering.answer
+
+    def answer(self, question, **told):
+        if question == "long":
+            raise EngineError("there is not enough memory to answer one prompt")
+        return real(self, question, **told)
+
+    monkeypatch.setattr(Answering, "answer", answer)
+    code, said, _ = synced.stdin(b'"long"\n"When does the ferry leave?"\n', "ask", "--questions", "-")
+    assert (code, said[0]) == (1, {"error": "line 1: there is not enough memory to answer one prompt."})
+    assert "at seven" in said[1]["answer"]
 
 
 def test_missing_base_is_told(project):

@@ -232,7 +232,17 @@ def test_access_counts_who_may_read_what_and_names_a_token_that_may_read_nothing
     assert "0 passages for everybody, 1 for groups, 3 without it" in of('"all"', '"board"')
     assert "1 passages for everybody, 0 for groups" in of('"board"', "")
     assert of('"all"', '"*"')
-    with pytest.raises(ConfigError, match=r"T may read none of the 4 passages.*documents have board"):
+    made.write("plans.md", "---\naudience: [legal, board]\n---\n# Plans\n\nThe bakery will be sold.")
+    hand.documents("docs")
+    hand.chunks("docs")
+    assert "0 passages for everybody, 1 for groups, 3 without it" in of('"all"', '"board"')
+    assert "1 passages for everybody, 0 for groups" in of('"legal", "board"', "")
+    own = own.replace("[access]\n", '[access]\nfield = "slice"\n')
+    assert "0 passages for everybody, 4 for groups, 0 without it" in of("", '"docs"')
+    own = own.replace('"slice"', '"doc_id"')
+    assert "0 passages for everybody, 4 for groups, 0 without it" in of("", '"docs/plans.md"')
+    own = own.replace('field = "doc_id"\n', "")
+    with pytest.raises(ConfigError, match=r"T may read none of the 4 passages.*documents have board, legal"):
         of('"all"', '"staff"')
 
 

@@ -11,7 +11,7 @@ FULL = """
 lake = "s3://u:secret@bucket/twohands"
 [sources.handbook]
 url = "git+https://me:secret@git.example.org/handbook@main"
-metadata = { audience = "staff" }
+metadata = { audience = ["staff", "board"] }
 [sources.tickets]
 url = "https://example.org/tickets?token=secret"
 shards = 4
@@ -56,7 +56,8 @@ def settings(folder, text: str):
 def test_words_are_those_of_the_settings(tmp_path):
     said = words(settings(tmp_path, FULL))
     for part in (
-        "5 slices", "2 variants", "`handbook`", "git.example.org/handbook@main", "`tickets-03`", "audience = staff",
+        "5 slices", "2 variants", "`handbook`", "git.example.org/handbook@main", "`tickets-03`",
+        "audience = staff or board",
         "weaviate", "`everybody`", "some/base", "vllm.example.org/v1", "at most 1.0% in 365 days", "a person says yes",
         "| `api` | json |", "at least 77", "9 days", "1,234.00 USD and 20 GPU hours a month", "cost 3.00 USD",
         "`7 1 * * * Europe/Amsterdam`", "chat.example.org", "2 addresses by e-mail", "No golden question guards it",

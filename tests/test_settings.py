@@ -6,6 +6,7 @@ import pytest
 
 from assets.behavior.dataset.config import DatasetConfig
 from assets.errors import ConfigError
+from assets.ports.index import joined
 from orchestration.config import load
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,6 +34,28 @@ def test_smallest_file_gets_every_default(write, tmp_path):
     assert (settings.index.engine, settings.encoder.model) == ("lancedb", "bundled")
     assert settings.home == tmp_path / ".twohands"
     assert settings.path("docs") == tmp_path / "docs"
+
+
+def test_source_may_name_several_groups(write):
+    made = load(
+        write('[sources.a]\nurl = "x"\nshards = 2\nmetadata = { audience = ["staff", "board"], team = "a, b" }\n')
+    )
+    [first, second] = made.slices()
+    assert first.metadata == second.metadata == {"audience": joined(["staff", "board"]), "team": "a, b"}
+    for wrong in ("[]", "[1]", '["a", ""]', "3", '[["a"]]'):
+        with pytest.raises(ConfigError, match=r"sources\.a\.metadata\.audience: received"):
+            load(write(f'[sources.a]\nurl = "x"\nmetadata = {{ audience = {wrong} }}\n'))
+
+
+def test_token_with_a_name_is_a_group_of_its_own(write):
+    text = '[sources.a]\nurl = "x"\n[serve]\ntokens = [{{ token_env = "A", groups = [{}]{} }}]\n'
+    for groups, name, held in (
+        ('"staff"', ', name = "maria"', ("staff", "user:maria")),
+        ("", ', name = "maria"', ("user:maria",)),
+        ('"*"', ', name = "maria"', ("*", "user:maria")),
+        ('"staff"', "", ("staff",)),
+    ):
+        assert load(write(text.format(groups, name))).serve.tokens[0].groups == held
 
 
 def test_who_may_read_what_and_what_speaks_have_defaults(write):

@@ -1,13 +1,14 @@
 """Chunks of one slice: the documents that changed are cut again, the rest stays.
 
-Cut again when the document's content, the chunker or the source's configured metadata changed. The state has a row a
+Cut again when the document's content, the chunker or the source's configured metadata changed, or what is public where
+that metadata says who may read it. The state has a row a
 document with `chunks_sha`, the hash of all its passages, so that what follows can tell which documents to look at.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +16,12 @@ import pyarrow as pa
 
 from assets.fingerprints import digest
 from assets.knowledge import chunking
+from assets.knowledge.audience import Audience
 from assets.knowledge.passages import fields_sha
 from assets.knowledge.records import Records, State
 from assets.ports import Key, Lake, Mark, Passage, Tokenizer
 
+USUAL = Audience()
 FLUSH_ROWS = 8_192  # chunks between two writes: bounds memory
 
 STATE = pa.schema(
@@ -77,16 +80,21 @@ def cut(
     *,
     max_tokens: int,
     metadata: Mapping[str, str],
+    audience: Audience = USUAL,
 ) -> ChunksReport:
-    """Brings the chunks up to the documents. `metadata` is the source's, and wins over what a document says."""
-    made_by = digest(
-        [chunking.fingerprint(tokenizer.fingerprint, max_tokens), slice, json.dumps(dict(metadata), sort_keys=True)]
-    )
+    """Brings the chunks up to the documents. `metadata` is the source's, and wins over what a document says, but for
+    who may read it: there the narrower of both holds (audience.py)."""
+    decide = [
+        chunking.fingerprint(tokenizer.fingerprint, max_tokens),
+        slice,
+        json.dumps(dict(metadata), sort_keys=True),
+    ]
+    made_by = digest([*decide, *([audience.field, *audience.public] if audience.field in metadata else [])])
     source, state = documents.state(), records.state()
     wanted = {row["doc_id"]: row for row in source.rows.values() if row["part"]}
     paths = [row["path"] for row in wanted.values() if not _current(state, row, made_by)]
     before = {doc_id: row["chunks_sha"] for doc_id, row in state.rows.items()}
-    work = _Cut(slice, records, state, tokenizer, max_tokens, metadata, made_by)
+    work = _Cut(slice, records, state, tokenizer, max_tokens, lambda own: audience.merged(own, metadata), made_by)
     for table in documents.current(source, paths):
         for row in table.to_pylist():
             work.add(row)
@@ -127,11 +135,11 @@ class _Cut:
         state: State,
         tokenizer: Tokenizer,
         max_tokens: int,
-        metadata: Mapping[str, str],
+        merged: Callable[[Mapping[str, str]], dict[str, str]],
         made_by: str,
     ) -> None:
         self.slice, self.records, self.state, self.tokenizer = slice, records, state, tokenizer
-        self.max_tokens, self.metadata, self.made_by = max_tokens, metadata, made_by
+        self.max_tokens, self.merged, self.made_by = max_tokens, merged, made_by
         self._rows: list[dict[str, Any]] = []
         self._documents: list[str] = []
 
@@ -143,7 +151,7 @@ class _Cut:
             doc_id, title, text, count=self.tokenizer.count, max_tokens=self.max_tokens, outline=outline
         )
         stated = {"date": document["date"]} if document["date"] else {}
-        metadata = {**json.loads(document["metadata"]), **stated, **self.metadata}
+        metadata = self.merged({**json.loads(document["metadata"]), **stated})
         encoded = json.dumps(metadata, sort_keys=True, ensure_ascii=False)
         keys = []
         for piece in found:

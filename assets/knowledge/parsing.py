@@ -30,7 +30,7 @@ from assets.knowledge.formats.sniff import sniff
 from assets.knowledge.markdown import outline
 from assets.ports import Document, Reason, Refusal
 
-VERSION = "2"  # raise it when the same file would give another document
+VERSION = "3"  # raise it when the same file would give another document
 LIBRARIES = ("chardet", "docutils", "lxml", "markdown-it-py", "pypdf", "python-docx", "python-pptx", "PyYAML")
 
 _SAYS = re.compile(r"[^\s#>*_`|:\-+=~.\[\]()!\\]")  # a character that is no mark of Markdown

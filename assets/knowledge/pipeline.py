@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from assets.errors import EngineError, SourceError, TwohandsError
 from assets.fingerprints import digest
 from assets.knowledge import chunks, documents, gate, history
+from assets.knowledge.audience import Audience
 from assets.knowledge.candidate_checks import question_sha
 from assets.knowledge.chunks import ChunksReport
 from assets.knowledge.documents import DocumentsReport
@@ -46,11 +47,13 @@ class SliceSpec:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a person may tune. `max_tokens` of None means what the encoder takes; `keep_days` is for unused vectors."""
+    """What a person may tune. `max_tokens` of None means what the encoder takes; `keep_days` is for unused vectors;
+    `audience` says which field of metadata is narrowed and not replaced by the source's."""
 
     max_tokens: int | None = None
     margins: gate.Margins = field(default_factory=gate.Margins)
     keep_days: float = 30.0
+    audience: Audience = field(default_factory=Audience)
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,9 +311,8 @@ class FastHand:
     def _chunks(self, lake: Lake, slice: str) -> ChunksReport:
         sources, records = documents.open_records(lake, slice), chunks.open_records(lake, slice)
         room = self.options.max_tokens or self.tokenizer.max_tokens
-        return chunks.cut(
-            slice, sources, records, self.tokenizer, max_tokens=room, metadata=self.slices[slice].metadata
-        )
+        stated, audience = self.slices[slice].metadata, self.options.audience
+        return chunks.cut(slice, sources, records, self.tokenizer, max_tokens=room, metadata=stated, audience=audience)
 
     def _metered(self, stage: str, slice: str) -> AbstractContextManager[Encoder]:
         return metered(self.encoder, f"knowledge/{stage}:{slice}", self._spent)

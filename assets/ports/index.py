@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -12,9 +12,28 @@ if TYPE_CHECKING:  # see __init__.py
     import numpy as np
 
 
+_BETWEEN = "\n"  # values of one field: no value has a line break of its own
+
+
+def joined(values: Iterable[str]) -> str:
+    """Several values of a metadata field as the text that is stored: each once, in order."""
+    return _BETWEEN.join(dict.fromkeys(values))
+
+
+def values(stored: str) -> tuple[str, ...]:
+    """The values of a metadata field: of a list each one, else the text itself, commas and all."""
+    return tuple(stored.split(_BETWEEN))
+
+
+def told(metadata: Mapping[str, str]) -> dict[str, str | list[str]]:
+    """Metadata for readers: several values as a list."""
+    return {name: list(values(held)) if _BETWEEN in held else held for name, held in metadata.items()}
+
+
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """One published chunk. `text` is exactly what was embedded: the heading path, a blank line, the body."""
+    """One published chunk. `text` is exactly what was embedded: the heading path, a blank line, the body. A metadata
+    field may have several values (`values`)."""
 
     chunk_id: str
     doc_id: str
@@ -24,6 +43,13 @@ class Passage:
     text: str
     text_sha: str
     metadata: Mapping[str, str] = field(default_factory=dict)
+
+    def values(self, name: str) -> tuple[str, ...]:
+        """What filters compare: slice, doc_id, title, or the values of a metadata field; empty where it has none."""
+        columns = {"slice": self.slice, "doc_id": self.doc_id, "title": self.title}
+        if name in columns:
+            return (columns[name],)
+        return values(self.metadata[name]) if name in self.metadata else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +73,10 @@ class Hit:
 class Query:
     """Hybrid search: `text` for full-text, `vector` (float32 [dimension]) for nearest neighbors, fused by rank.
 
-    `where` keeps passages whose `slice`, `doc_id`, `title` or metadata equal the given values, all of them. `allowed`
-    keeps those whose field is one of the given values, for each field; a passage without the field is not shown, and
-    no values are no passages. Both are applied before ranking, so that k passages come where there are as many.
+    `where` keeps passages whose `slice`, `doc_id`, `title` or metadata equal the given values, all of them; a field
+    with several values equals each of them. `allowed` keeps those whose field is one of the given values, for each
+    field; a passage without the field is not shown, and no values are no passages. Both are applied before ranking,
+    so that k passages come where there are as many.
     """
 
     text: str

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from assets.ports.index import told
 from assets.prompting import Evidence
 
 
@@ -79,7 +80,7 @@ class Answer:
             "evidence": [
                 {"n": one.number, "sentence": one.sentence, "score": round(one.score, 4)} for one in self.evidence
             ],
-            "passages": [{**one._asdict(), "metadata": dict(one.metadata)} for one in self.passages],
+            "passages": [{**one._asdict(), "metadata": told(one.metadata)} for one in self.passages],
             "release_id": self.release_id,
             "stamp": dict(self.stamp),
             "fallback": self.fallback,

@@ -12,6 +12,7 @@ import pyarrow as pa
 from assets.errors import EngineError
 from assets.knowledge.passages import fields_sha
 from assets.ports import IndexSchema, Key, Passage
+from assets.ports.index import values as values_of
 
 FORMAT = "1"  # of the columns below; another one is another table, never a silent reading of this one
 KEY_COLUMNS = ["chunk_id", "doc_id", "text_sha", "fields_sha"]
@@ -88,7 +89,7 @@ def rows(passages: Sequence[Passage], vectors: np.ndarray) -> pa.Table:
         "text_sha": [p.text_sha for p in passages],
         "fields_sha": [fields_sha(p) for p in passages],
         "metadata": [json.dumps(dict(p.metadata), sort_keys=True, ensure_ascii=False) for p in passages],
-        "tags": [[tag(name, value) for name, value in sorted(p.metadata.items())] for p in passages],
+        "tags": [tags(p.metadata) for p in passages],
         "vector": pa.FixedSizeListArray.from_arrays(values, dimension),
     }
     return pa.table(columns, schema=schema)
@@ -133,6 +134,11 @@ def tag(name: str, value: str) -> str:
     return f"{name.replace('%', '%25').replace('=', '%3D')}={value}"
 
 
+def tags(metadata: Mapping[str, str]) -> list[str]:
+    """The labels of a passage: one for each value of each field."""
+    return [tag(name, value) for name, held in sorted(metadata.items()) for value in values_of(held)]
+
+
 def quoted(value: str) -> str:
     """A SQL string literal. DataFusion knows one escape, the doubled quote; a backslash is itself."""
     return "'" + value.replace("'", "''") + "'"
@@ -146,10 +152,8 @@ def one_of(column: str, values: Iterable[str]) -> str:
 def condition(where: Mapping[str, str], allowed: Mapping[str, Collection[str]] | None = None) -> str | None:
     """The SQL of a Query's `where` and `allowed`, or None. slice, doc_id and title are columns; every other name is
     metadata. `allowed` must not hold a field without values."""
-    parts = [
-        f"{name} = {quoted(value)}" if name in COLUMNS else f"array_has(tags, {quoted(tag(name, value))})"
-        for name, value in where.items()
-    ]
+    parts = [f"{name} = {quoted(value)}" for name, value in where.items() if name in COLUMNS]
+    parts += [f"array_has(tags, {quoted(one)})" for one in tags({k: v for k, v in where.items() if k not in COLUMNS})]
     for name, values in (allowed or {}).items():
         if name in COLUMNS:
             parts.append(one_of(name, sorted(values)))

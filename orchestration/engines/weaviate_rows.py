@@ -22,6 +22,7 @@ import numpy as np
 
 from assets.knowledge.passages import fields_sha
 from assets.ports import Key, Passage
+from assets.ports.index import values as values_of
 
 FORMAT = "1"  # of the properties below; collections of another format are rebuilt
 NAMESPACE = uuid.UUID("5d0c5c0e-6f7e-5b61-9a3d-1f0a4c1c2b77")
@@ -61,7 +62,7 @@ def properties(passage: Passage, generation: int) -> dict[str, Any]:
         "text_sha": passage.text_sha,
         "fields_sha": fields_sha(passage),
         "metadata": json.dumps(metadata, sort_keys=True, ensure_ascii=True),
-        "tags": [tag(name, value) for name, value in sorted((metadata | columns).items())],
+        "tags": tags(metadata | columns),
         "added_in": generation,
         "spread": object_id(passage.chunk_id, generation).int >> (128 - SPREAD),
     }
@@ -98,6 +99,11 @@ def tag(name: str, value: str) -> str:
     """
     left = _edges(name.replace("%", "%25").replace("=", "%3D"))
     return f"{left}={_edges(value.replace('%', '%25'))}"
+
+
+def tags(fields: Mapping[str, str]) -> list[str]:
+    """The labels of a passage: one for each value of each field."""
+    return [tag(name, value) for name, held in sorted(fields.items()) for value in values_of(held)]
 
 
 def _edges(text: str) -> str:
@@ -187,7 +193,7 @@ def equal(where: Mapping[str, str]) -> Any:
     """The filter of a Query's `where`, not empty: slice, doc_id and title; every other name is metadata."""
     from weaviate.classes.query import Filter
 
-    return Filter.by_property("tags").contains_all([tag(name, value) for name, value in where.items()])
+    return Filter.by_property("tags").contains_all(tags(where))
 
 
 def any_of(name: str, values: Collection[str]) -> Any:

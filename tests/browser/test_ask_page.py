@@ -113,6 +113,14 @@ def test_html_of_answers_and_documents_is_text(opened):
     assert page.title() == "Twohands: ask"
 
 
+def test_several_numbers_in_brackets_are_a_button_each(opened):
+    page = opened()
+    article = ask(page, "say At seven [ 1; 1 ] or [1, 7] [1]")
+    expect(article.locator(".answer")).to_have_text("At seven 1 or [1, 7] 1")  # [7] was not shown
+    expect(article.locator(".answer").get_by_role("button", name="Source 1: Ferry")).to_have_count(2)
+    assert page.problems == []
+
+
 def test_answers_that_are_none_are_marked(opened):
     page = opened()
     expect(ask(page, "refuse")).to_contain_text("The documents do not answer this")

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 
 from assets.errors import ConfigError, DiskFull, EngineBusy, EngineError
 from assets.ports import IndexSchema, Query
+from assets.ports.index import joined
 from orchestration.engines import weaviate_rows as rows
 from orchestration.engines import weaviate_store
 from orchestration.engines.weaviate_connection import Server, address
@@ -200,6 +201,10 @@ def test_tags_of_two_entries_differ_also_after_trimming(entries):
     one, other = (rows.tag(name, value) for name, value in entries)
     assert one.strip() == one
     assert one != other
+
+
+def test_field_with_several_values_is_a_label_for_each():
+    assert rows.tags({"b": joined(["x", "R&D, y"]), "a": "p, q"}) == ["a=p, q", "b=x", "b=R&D, y"]
 
 
 def test_bigrams_are_made_of_scripts_without_spaces_only():

@@ -10,6 +10,7 @@ from assets.knowledge.formats.encoding import decode
 from assets.knowledge.formats.markdown import segments
 from assets.knowledge.parsing import fingerprint, parse
 from assets.ports import Document
+from assets.ports.index import values
 from tests.knowledge import parsing_samples as made
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -67,12 +68,27 @@ def test_front_matter_gives_scalars_and_lists_and_no_alias_bomb():
     bomb = "\n".join(f"k{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9) if i else 'x'}]" for i in range(12))
     found = read("a.md", f"---\n{bomb}\ntags: [p, q]\nn: 3\nok: true\nday: 2024-01-02\n---\nhi".encode())
     assert {k: found.metadata[k] for k in ("tags", "n", "ok", "day")} == {
-        "tags": "p, q",
+        "tags": "p\nq",
         "n": "3",
         "ok": "true",
         "day": "2024-01-02",
     }
     assert sum(map(len, found.metadata.values())) < 20_000
+
+
+def test_list_of_front_matter_is_several_values_and_a_text_is_one():
+    found = read("a.md", b"---\naudience: [staff, ' R&D,\n  Berlin', '', staff]\nteam: staff, board\n---\nhi").metadata
+    assert (values(found["audience"]), values(found["team"])) == (("staff", "R&D, Berlin"), ("staff, board",))
+    found = read("a.md", b'+++\naudience = ["staff", "board"]\nteam = """a\nb"""\n+++\nhi').metadata
+    assert (values(found["audience"]), values(found["team"])) == (("staff", "board"), ("a b",))
+
+
+def test_list_that_is_too_long_is_cut_between_its_values():
+    names = [f"group-{n:02}" for n in range(50)] + ["x" * 600]
+    held = read("a.md", f"---\naudience: [{', '.join(names[:-1])}]\n---\nhi".encode()).metadata["audience"]
+    assert len(held) <= 500
+    assert values(held) == tuple(names[: len(values(held))])
+    assert len(values(held)) > 40
 
 
 def test_front_matter_in_toml_is_read():
@@ -88,7 +104,7 @@ def test_mdx_loses_its_program_and_keeps_its_text_and_code():
     )
     assert (found.title, found.date, found.links) == ("Tabs", "2024-01-02", ("/x",))
     assert found.metadata["type"] == "mdx"
-    assert found.metadata["tags"] == "a, b"
+    assert values(found.metadata["tags"]) == ("a", "b")
 
 
 @pytest.mark.parametrize("line", ["import taxes are high in May.", "export of goods fell.", "a <- b < c"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -29,11 +30,11 @@ def page(title: str, body: str = "A few words.") -> str:
 class World:
     """A fast hand with its parts at hand."""
 
-    def __init__(self, home, slices=("docs",), golden=(), encoder=None, sources=None, metadata=None):
+    def __init__(self, home, slices=("docs",), golden=(), encoder=None, sources=None, metadata=None, parser=None):
         self.home = home
         self.sources = sources or {name: MemorySource() for name in slices}
         self.encoder = encoder or HashEncoder()
-        self.parser = PlainParser()
+        self.parser = parser or PlainParser()
         self.golden = list(golden)
         self.hand = FastHand(
             slices=[SliceSpec(name, name, metadata=metadata or {}) for name in slices],
@@ -246,6 +247,25 @@ def test_source_metadata_wins_over_the_documents_and_moves_passages(world):
     report = other.sync()
     assert (report.embedded, len(report.index.plan.moved)) == (0, 6)
     assert all(p.metadata["audience"] == "staff" for p in other.hand.vector_index.published().passages())
+
+
+def test_source_does_not_publish_what_a_document_keeps_to_a_group(world):
+    class OfTheBoard(PlainParser):
+        def parse(self, files):
+            for path, found in super().parse(files):
+                yield path, replace(found, metadata={"audience": "board"})
+
+    world.files["plans.md"] = page("plans")
+    other = world.reopened(metadata={"audience": "all"}, parser=OfTheBoard())
+    other.sync()
+    held = {p.doc_id: p.metadata["audience"] for p in other.hand.vector_index.published().passages()}
+    assert held.pop("docs/plans.md") == "board"
+    assert set(held.values()) == {"all"}
+    closed = world.reopened(metadata={"audience": "staff"})
+    assert closed.sync().embedded == 0
+    assert {p.doc_id: p.metadata.get("audience") for p in closed.hand.vector_index.published().passages()} == {
+        "docs/plans.md": None, **dict.fromkeys(held, "staff"),
+    }  # fmt: skip
 
 
 def test_slice_that_is_no_longer_configured_leaves_the_index(tmp_path):

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from assets.ports import Reason
+from assets.ports.index import joined as joined_values
 
 MAX_TEXT = 32 * 1024 * 1024  # characters of one document; a book has about one million
 MAX_LINKS, MAX_LINK = 500, 2_000
@@ -32,13 +33,14 @@ class Refused(Exception):
 
 @dataclass(slots=True)
 class Parsed:
-    """What a format found. `titles` are those that metadata state, best first; `text` is Markdown, not yet clean."""
+    """What a format found. `titles` are those that metadata state, best first; `text` is Markdown, not yet clean. A
+    field of metadata may be a list of values."""
 
     text: str
     titles: Sequence[str] = ()
     date: str | None = None
     links: Iterable[str] = ()
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
     partial: str = ""
 
 
@@ -71,16 +73,24 @@ def bounded_links(links: Iterable[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def bounded_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
-    """The first entries that have a value, cut to a length that a filter or a table can hold."""
+def bounded_metadata(metadata: Mapping[str, str | Sequence[str]]) -> dict[str, str]:
+    """The first entries that have a value, cut to a length that a filter or a table can hold; of a list, the first
+    values that fit as a whole (ports.index.joined)."""
     found: dict[str, str] = {}
     for key, value in metadata.items():
-        name, text = one_line(key, MAX_KEY), one_line(value)
+        name, text = one_line(key, MAX_KEY), one_line(value) if isinstance(value, str) else _listed(value)
         if name and text:
             found[name] = text
             if len(found) == MAX_METADATA:
                 break
     return found
+
+
+def _listed(values: Sequence[str]) -> str:
+    found = list(dict.fromkeys(filter(None, map(one_line, values))))
+    while len(joined_values(found)) > MAX_VALUE:
+        found.pop()
+    return joined_values(found)
 
 
 # ---------------------------------------------------------------------------------------------------- Markdown

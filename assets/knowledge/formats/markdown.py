@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from assets.knowledge.formats.base import Parsed
 from assets.knowledge.formats.dates import iso_date
@@ -38,7 +38,7 @@ _TAG_H1 = re.compile(r"<h1\b[^>\n]{0,300}>(.{1,300}?)</h1>", re.DOTALL | re.IGNO
 def read_markdown(text: str, *, mdx: bool = False) -> Parsed:
     """A Markdown or MDX document."""
     front, body = front_matter(text)
-    metadata = {"type": "mdx" if mdx else "markdown"}
+    metadata: dict[str, str | Sequence[str]] = {"type": "mdx" if mdx else "markdown"}
     parts = list(segments(body))
     if mdx:
         from assets.knowledge.formats.jsx import without_jsx
@@ -86,13 +86,13 @@ def _toml(block: str) -> object:
         return None
 
 
-def _scalars(front: Mapping[str, object]) -> dict[str, str]:
-    """Top-level scalars, and lists of them joined with commas; the rest is structure for a site generator."""
-    found: dict[str, str] = {}
+def _scalars(front: Mapping[str, object]) -> dict[str, str | Sequence[str]]:
+    """Top-level scalars, and lists of them; the rest is structure for a site generator."""
+    found: dict[str, str | Sequence[str]] = {}
     for key, value in front.items():
         values = list(value[:50]) if isinstance(value, list) else [value]
         if values and all(isinstance(item, str | int | float | bool) or iso_date(item) for item in values):
-            found[key] = ", ".join(_scalar(item) for item in values)
+            found[key] = [_scalar(item) for item in values] if isinstance(value, list) else _scalar(value)
     found.pop("title", None)
     return {("front_type" if key == "type" else key): value for key, value in found.items() if key != "partial"}
 

@@ -84,9 +84,10 @@ function cite(exchange, number) {
 function answerText(exchange) {
   const text = exchange.told.answer;
   const cited = new Set(exchange.told.citations.map((one) => one.n));
-  const parts = text.split(/(\[\d+\])/).map((part) => {
-    const number = /^\[\d+\]$/.test(part) ? Number(part.slice(1, -1)) : 0;
-    return cited.has(number) ? cite(exchange, number) : document.createTextNode(part);
+  const parts = text.split(/(\[\s*\d+(?:\s*[,;]\s*\d+)*\s*\])/).flatMap((part) => {
+    const numbers = part.startsWith("[") ? [...new Set((part.match(/\d+/g) ?? []).map(Number))] : [];
+    if (!numbers.length || !numbers.every((number) => cited.has(number))) return [document.createTextNode(part)];
+    return numbers.flatMap((number, at) => [...(at ? [document.createTextNode(" ")] : []), cite(exchange, number)]);
   });
   const made = make("div", "answer");
   made.dir = "auto";
