@@ -10,6 +10,7 @@ torch and transformers are imported when the first prompt comes.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +22,7 @@ from typing import Any
 from assets.errors import EngineError, ModelError
 from assets.ports import Progress
 from assets.ports.generation import Chat, Generated, Voice
+from orchestration.engines.base_context import stated_context
 from orchestration.engines.base_model import load_base
 from orchestration.engines.generator_steps import Row, decode
 from orchestration.engines.generator_stream import Pieces, Turns, tokens
@@ -57,10 +59,9 @@ class TransformersGenerator:
 
     @property
     def context(self) -> int:
-        """Tokens that base and tokenizer promise to read."""
+        """Tokens that base and tokenizer promise to read; no end of them where neither says."""
         model, tokenizer = self._open()
-        known = (getattr(model.config, "max_position_embeddings", None), tokenizer.model_max_length)
-        return min(int(size) for size in known if size)
+        return stated_context(model.config, tokenizer) or sys.maxsize
 
     def lengths(self, chats: Sequence[Chat]) -> list[int]:
         """Tokens of each prompt."""

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from assets.errors import ModelError
 from assets.ports.training import Chat, UnfitRows
+from orchestration.engines.base_context import stated_context
 from orchestration.engines.base_model import NoChatTemplate
 
 SHOWN = 5
@@ -27,10 +29,21 @@ class Tokens:
         return sum(self.mask[1:])
 
 
-def context(config: Any, tokenizer: Any) -> int:
-    """The longest row that the base reads."""
-    limits = [getattr(config, "max_position_embeddings", None), tokenizer.model_max_length]
-    return min(int(limit) for limit in limits if limit and limit < 1e9)
+def context(config: Any, tokenizer: Any, max_tokens: int = 0) -> int:
+    """The longest row, in tokens: the base's context; where it states none `max_tokens`, which the dataset kept to.
+
+    ModelError where that is not known (0) either.
+    """
+    found = stated_context(config, tokenizer) or max_tokens
+    if not found:
+        raise ModelError(
+            f"the base ({config.model_type}) states no context: neither its configuration nor its tokenizer says how "
+            "many tokens it reads, and no limit of the dataset is known",
+            expected="max_position_embeddings in config.json, or model_max_length in tokenizer_config.json",
+            next_step="add model_max_length to the base's tokenizer_config.json, or make the dataset again: its card "
+            "says dataset.max_tokens",
+        )
+    return found
 
 
 def stop_tokens(folder: Path, tokenizer: Any) -> set[int]:
@@ -52,7 +65,7 @@ def tokenized(tokenizer: Any, chats: Sequence[Chat], *, limit: int, stops: set[i
         raise UnfitRows(
             f"{len(long)} {what} rows are longer than the base reads ({_numbers(long)}; the longest has {longest:,} "
             "tokens)",
-            expected=f"at most {limit:,} tokens, which is the base's context",
+            expected=f"at most {limit:,} tokens, which is the base's context (dataset.max_tokens where it states none)",
             next_step="lower dataset.max_tokens, and make the dataset again: a row that is cut teaches to stop early",
         )
     empty = [number for number, row in enumerate(found) if not row.answers]
