@@ -69,7 +69,9 @@ class Machine:
 @dataclass(frozen=True, slots=True)
 class Order:
     """What is to be trained: `adapter` is its id, `run` the run that asks, `said` the hyperparameters as
-    `AdapterConfig.said` gives them."""
+    `AdapterConfig.said` gives them. `variant` is whom the adapter is for, and pays for it. Rows have at most
+    `max_tokens` tokens, as the dataset counted them (0: not known), which is a limit where the base states no context.
+    """
 
     adapter: str
     run: str
@@ -80,6 +82,18 @@ class Order:
     validation: Sequence[Chat] = ()
     pairs: Sequence[Preference] = ()
     declining: Declining | None = None
+    variant: str = ""
+    max_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What runs have spent on an adapter that is not published: seconds of `device` (cpu or cuda) by run."""
+
+    adapter: str
+    variant: str
+    device: str
+    spent: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +134,7 @@ class Trained:
 
 
 Report = Callable[[Step], None]
+Pay = Callable[[Left], None]
 
 
 class Trainer(Protocol):
@@ -133,9 +148,12 @@ class Trainer(Protocol):
         """Versions of the libraries that decide the bits; MissingExtra where one is missing."""
         ...
 
-    def train(self, order: Order, report: Report) -> AbstractContextManager[Trained]:
+    def train(self, order: Order, report: Report, pay: Pay | None = None) -> AbstractContextManager[Trained]:
         """Trains, or goes on where a killed run of this adapter had come to. Inside the `with`, nobody else trains on
         this machine or owns this training; after it, what it kept on the disk is gone.
+
+        `pay` is told first what other runs have spent, on this adapter and on any that is not published: those that
+        were killed with their parent could not say so themselves. It may be told the same again.
 
         OutOfMemory, Diverged, UnfitRows, MissingExtra; EngineBusy while another one trains; DiskFull; Superseded.
         """

@@ -24,14 +24,15 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 import assets
 from assets import errors
 from assets.errors import EngineBusy, EngineError, TwohandsError
 from assets.ports import training as port
-from assets.ports.training import Machine, Order, OutOfMemory, Report, Step, Trained
+from assets.ports.training import Machine, Order, OutOfMemory, Pay, Report, Step, Trained
 from orchestration.engines import base_model, training_machine, training_memory
 from orchestration.engines import training_checkpoints as checkpoints
 from orchestration.engines.lake import file_lock
@@ -61,12 +62,13 @@ class ProcessTrainer:
         return checkpoints.spent(self.folder / adapter)
 
     @contextmanager
-    def train(self, order: Order, report: Report) -> Iterator[Trained]:
+    def train(self, order: Order, report: Report, pay: Pay | None = None) -> Iterator[Trained]:
         """See the port."""
         root = self.folder / order.adapter
         with file_lock(self._locks / "training.lock", self._wait):
-            checkpoints.sweep(self.folder, order.adapter)
             checkpoints.take(root, order.run)
+            checkpoints.charge(root, order.variant, order.said["device"])
+            self._tidy(order, pay)
             told, watts = self._until_done(root, order, report)
             checkpoints.require(root, order.run)
             yield Trained(
@@ -78,6 +80,15 @@ class ProcessTrainer:
                 **{name: told[name] for name in _TOLD},
             )
             shutil.rmtree(root, ignore_errors=True)
+
+    def _tidy(self, order: Order, pay: Pay | None) -> None:
+        """What killed runs left behind: paid for, then removed where nobody goes on with it."""
+        for rows in (*self.folder.glob(f"*/{ORDER}"), *self.folder.glob(f"*/.{ORDER}.*")):
+            rows.unlink(missing_ok=True)
+        if pay:
+            for one in checkpoints.left(self.folder):
+                pay(replace(one, spent={run: seconds for run, seconds in one.spent.items() if run != order.run}))
+        checkpoints.sweep(self.folder, order.adapter)
 
     def _until_done(self, root: Path, order: Order, report: Report) -> tuple[Mapping[str, Any], float | None]:
         """Runs workers until one is done; a killed one is replaced once."""
@@ -121,9 +132,15 @@ class _Worker:
         """Starts it and follows it to its end; what it came to, or None where it ended without a word."""
         shutil.rmtree(self.root / checkpoints.OUT, ignore_errors=True)
         file = self.root / ORDER
-        checkpoints.write(file, json.dumps(_said(self.order, self.root)))
+        try:
+            checkpoints.write(file, json.dumps(_said(self.order, self.root)))
+            return self._followed(file, report)
+        finally:
+            file.unlink(missing_ok=True)
+
+    def _followed(self, file: Path, report: Report) -> Mapping[str, Any] | None:
         done = None
-        with (self.root / LOG).open("wb") as log:
+        with self._log() as log:
             process = subprocess.Popen(  # noqa: S603 - this interpreter and a module of ours
                 [sys.executable, "-P", "-m", self.program, str(file), str(os.getpid())],
                 stdin=subprocess.PIPE,
@@ -134,16 +151,20 @@ class _Worker:
             )
             try:
                 for line in process.stdout or ():
-                    done = self._heard(json.loads(line), report) or done
+                    if line.endswith("\n"):  # else it was killed within a word
+                        done = self._heard(json.loads(line), report) or done
                 self.code = process.wait()
             finally:
                 process.kill()
                 process.wait()
-                file.unlink(missing_ok=True)
                 for pipe in (process.stdin, process.stdout):
                     if pipe is not None:
                         pipe.close()
         return done if self.code == 0 else None
+
+    def _log(self) -> IO[bytes]:
+        with checkpoints.room(self.root):
+            return (self.root / LOG).open("wb")
 
     def _heard(self, event: Mapping[str, Any], report: Report) -> Mapping[str, Any] | None:
         if event["event"] == "failed":
@@ -169,6 +190,7 @@ def _said(order: Order, root: Path) -> dict[str, Any]:
     asked = order.declining
     return {
         "adapter": order.adapter,
+        "max_tokens": order.max_tokens,
         "run": order.run,
         "scratch": str(root),
         "base": str(order.base),

@@ -1,6 +1,7 @@
 """Checkpoints of a training, and who owns it. Nothing half-written is ever read.
 
     <home>/training/<adapter id>/fence            the run that owns the training; a worker that reads another one stops
+                                /payer.json       the variant that pays for it, and the device
                                 /spent/<run>      seconds of the device, of each run
                                 /checkpoint-<n>/  transformers' checkpoint, our state, and `whole.json` written last
                                 /out/             the adapter, for its publisher
@@ -11,25 +12,30 @@ that does not, and the one before it is taken.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import re
 import shutil
+import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from assets.ports.training import Superseded
+from assets.errors import DiskFull
+from assets.ports.training import Left, Superseded
 
-MARK, FENCE, SPENT, OUT = "whole.json", "fence", "spent", "out"
+MARK, FENCE, PAYER, SPENT, OUT = "whole.json", "fence", "payer.json", "spent", "out"
 KEPT_DAYS = 14
+FULL = (errno.ENOSPC, errno.EDQUOT)
 _NAME = re.compile(r"checkpoint-(\d+)")
 
 
 def seal(folder: Path, state: Mapping[str, Any]) -> None:
-    """Makes a checkpoint whole: all on the disk, every file named by hash, `state` beside it."""
+    """Makes a checkpoint whole: all on the disk, every file named by hash, `state` beside it. DiskFull: it is not."""
     files = {path.relative_to(folder).as_posix(): _hash(path) for path in _files(folder) if path.name != MARK}
     for name in files:
         flush(folder / name)
@@ -63,15 +69,16 @@ def _state(folder: Path) -> Mapping[str, Any] | None:
 
 
 def sweep(folder: Path, but: str) -> None:
-    """Removes trainings that nobody went on with for KEPT_DAYS."""
+    """Removes trainings that nobody went on with for KEPT_DAYS; what they have spent goes with them (`left`)."""
     for root in folder.iterdir() if folder.is_dir() else ():
         if root.name != but and root.is_dir() and root.stat().st_mtime < time.time() - KEPT_DAYS * 86_400:
             shutil.rmtree(root, ignore_errors=True)
 
 
 def take(root: Path, run: str) -> None:
-    """From here on the training is this run's."""
-    root.mkdir(parents=True, exist_ok=True)
+    """From here on the training is this run's. DiskFull: it is not."""
+    with room(root):
+        root.mkdir(parents=True, exist_ok=True)
     write(root / FENCE, run)
 
 
@@ -91,8 +98,27 @@ def require(root: Path, run: str) -> None:
 
 def spend(root: Path, run: str, seconds: float) -> None:
     """Notes what a run has used so far; kept until the training is published."""
-    (root / SPENT).mkdir(exist_ok=True)
+    with room(root):
+        (root / SPENT).mkdir(exist_ok=True)
     write(root / SPENT / run, f"{seconds:.3f}")
+
+
+def charge(root: Path, variant: str, device: str) -> None:
+    """Notes who pays for what the runs of a training spend, should none of them live to say so."""
+    write(root / PAYER, json.dumps({"variant": variant, "device": device}))
+
+
+def left(folder: Path) -> list[Left]:
+    """What runs have spent on each training in `folder`, in the order of their ids. A training without a payer is left
+    out: versions before this one wrote none, and what is damaged must not keep others from training."""
+    found = []
+    for file in sorted(folder.glob(f"*/{PAYER}")):
+        try:
+            payer = json.loads(file.read_text(encoding="utf-8"))
+            found.append(Left(file.parent.name, payer["variant"], payer["device"], spent(file.parent)))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return found
 
 
 def spent(root: Path) -> dict[str, float]:
@@ -103,22 +129,48 @@ def spent(root: Path) -> dict[str, float]:
 
 
 def write(file: Path, text: str) -> None:
-    """Replaces a small file at once."""
-    beside = file.with_name(f".{file.name}.{os.getpid()}")
-    with beside.open("w", encoding="utf-8") as opened:
-        opened.write(text)
-        opened.flush()
-        os.fsync(opened.fileno())
-    beside.replace(file)
+    """Replaces a small file at once, also where two threads do; whatever happens, nothing of it lies beside. DiskFull:
+    the old one is there."""
+    with room(file.parent):
+        handle, beside = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as opened:
+                opened.write(text)
+                opened.flush()
+                os.fsync(opened.fileno())
+            Path(beside).replace(file)
+        finally:
+            Path(beside).unlink(missing_ok=True)
 
 
 def flush(path: Path) -> None:
-    """To the disk."""
-    handle = os.open(path, os.O_RDONLY)
+    """To the disk, which some systems find full no sooner."""
+    with room(path.parent):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+@contextmanager
+def room(place: Path) -> Iterator[None]:
+    """DiskFull where what is written finds no space left, or no more of a quota."""
     try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise full(place) from error
+        raise
+
+
+def full(place: Path) -> DiskFull:
+    """What is said then."""
+    return DiskFull(
+        f"No space left for the training in {place}",
+        expected="room for its rows, and for three checkpoints of the adapter and its optimizer",
+        next_step="free disk space and run this again: it goes on from the last whole checkpoint",
+    )
 
 
 def _files(folder: Path) -> list[Path]:

@@ -23,6 +23,7 @@ import torch
 from torch.nn.functional import logsigmoid
 
 from assets.ports.training import UnfitRows
+from orchestration.engines.training_rows import context
 
 IGNORED = -100
 TOKENS = 8_192  # padded ones, of questions that are looked at together
@@ -81,7 +82,8 @@ def questions(order: Mapping[str, Any], base: Any, tokenizer: Any) -> Questions 
     said, config = order["declining"], order["said"]
     if not said:
         return None
-    asked = _asked(tokenizer, said["prompts"], said["base_says"])
+    limit = context(base.config, tokenizer, order["max_tokens"])
+    asked = _asked(tokenizer, said["prompts"], said["base_says"], limit)
     known = odds(base.eval(), [one for one in asked if one])
     declined = float((known > 0).double().mean()) if len(known) >= LEAST else 0.0
     if not CLEAR <= declined <= 1 - CLEAR:
@@ -91,7 +93,7 @@ def questions(order: Mapping[str, Any], base: Any, tokenizer: Any) -> Questions 
             expected=f"{LEAST} questions at least, of which it declines from {CLEAR:.0%} to {1 - CLEAR:.0%}",
             next_step="add questions of the other kind; or take the setting out, if it declines in other words",
         )
-    own = _asked(tokenizer, said["prompts"], said["says"])
+    own = _asked(tokenizer, said["prompts"], said["says"], limit)
     both = [at for at, (one, other) in enumerate(zip(asked, own, strict=True)) if one and other]
     there = [at for at, one in enumerate(asked) if one]
     known = known[[there.index(at) for at in both]] - said["lean"]
@@ -133,14 +135,14 @@ def padded(rows: Sequence[Asked]) -> tuple[torch.Tensor, torch.Tensor]:
     return ids, labels
 
 
-def _asked(tokenizer: Any, prompts: Sequence[Any], says: str) -> list[Asked | None]:
-    """None where a question does not fit the context."""
+def _asked(tokenizer: Any, prompts: Sequence[Any], says: str, limit: int) -> list[Asked | None]:
+    """None where a question does not fit the context of `limit` tokens."""
     said = tokenizer(says, add_special_tokens=False)["input_ids"]
     found: list[Asked | None] = []
     for prompt in prompts:
         made = tokenizer.apply_chat_template(prompt, tokenize=True, add_generation_prompt=True, return_dict=True)
         ids = [*made["input_ids"], *said]
-        found.append(Asked(ids, len(ids) - len(said)) if len(ids) <= tokenizer.model_max_length else None)
+        found.append(Asked(ids, len(ids) - len(said)) if len(ids) <= limit else None)
     return found
 
 

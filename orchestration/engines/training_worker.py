@@ -12,14 +12,14 @@ error), and ends with its parent. Memory, threads and a crash are this process's
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import resource
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +46,9 @@ def main(arguments: list[str]) -> int:
     try:
         with FileLock(root / ".worker", timeout=ORPHAN_SECONDS):
             checkpoints.require(root, order["run"])
-            _note_spent(root, order["run"])
-            emit({"event": "done", **_trained(order, emit)})
+            with _noted(root, order["run"]):
+                told = _trained(order, emit)
+            emit({"event": "done", **told})
         return 0
     except Timeout:
         error: TwohandsError = EngineBusy(
@@ -66,14 +67,13 @@ def main(arguments: list[str]) -> int:
 
 
 def _trained(order: Mapping[str, Any], emit: Emit) -> dict[str, Any]:
-    begun = time.monotonic()
     torch = _torch(order["said"])
     from orchestration.engines import training_declining, training_preference, training_run
     from orchestration.engines.training_rows import context, stop_tokens, tokenized
 
     base = _base(order)
     folder = Path(order["base"])
-    limit, stops = context(base[0].config, base[1]), stop_tokens(folder, base[1])
+    limit, stops = context(base[0].config, base[1], order["max_tokens"]), stop_tokens(folder, base[1])
     rows, held = (
         tokenized(base[1], order[name], limit=limit, stops=stops, what=name) for name in ("train", "validation")
     )
@@ -85,7 +85,6 @@ def _trained(order: Mapping[str, Any], emit: Emit) -> dict[str, Any]:
     training_run.save(model, root / checkpoints.OUT, order["base_id"], order["said"]["strength"])
     cuda = order["said"]["device"] == "cuda"
     memory = torch.cuda.max_memory_allocated() if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1_024
-    checkpoints.spend(root, order["run"], time.monotonic() - begun)
     state = progress.state()
     told = {
         name: state[name]
@@ -140,16 +139,37 @@ def _four_bits(said: Mapping[str, Any]) -> dict[str, Any]:
     return {"quantization_config": quantized, "device_map": {"": 0}}
 
 
-def _note_spent(root: Path, run: str) -> None:
-    """Every two seconds, so that a killed run is paid for as well."""
-    begun = time.monotonic()
+@contextmanager
+def _noted(root: Path, run: str) -> Iterator[None]:
+    """Notes what the run has used, every two seconds and at the end, so that a killed one is paid for as well. A worker
+    of this run that was killed has left a note, and is counted in."""
+    before, begun, over = checkpoints.spent(root).get(run, 0.0), time.monotonic(), threading.Event()
 
     def note() -> None:
-        while True:
-            checkpoints.spend(root, run, time.monotonic() - begun)
-            time.sleep(NOTE_SECONDS)
+        checkpoints.spend(root, run, before + time.monotonic() - begun)
 
-    threading.Thread(target=note, daemon=True).start()
+    def notes() -> None:
+        while not over.wait(NOTE_SECONDS):
+            with suppress(OSError, DiskFull):  # the training meets the full disk itself, and says so
+                note()
+
+    note()
+    thread = threading.Thread(target=notes, daemon=True)
+    thread.start()
+    try:
+        yield
+    except BaseException:
+        _end(thread, over)
+        with suppress(OSError, DiskFull):  # what ended the training is the error, not this
+            note()
+        raise
+    _end(thread, over)
+    note()
+
+
+def _end(thread: threading.Thread, over: threading.Event) -> None:
+    over.set()
+    thread.join()
 
 
 def _voice() -> Emit:
@@ -169,13 +189,9 @@ def _translated(error: BaseException, root: Path) -> Any:
     text = str(error)
     if isinstance(error, MemoryError) or "out of memory" in text.lower() or "can't allocate memory" in text:
         return OutOfMemory(f"the training ran out of memory ({text.splitlines()[0] if text else 'MemoryError':.200})")
-    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    full = isinstance(error, OSError) and error.errno in checkpoints.FULL
     if full or "No space left" in text or "file write failed" in text:
-        return DiskFull(
-            f"No space left while a checkpoint was written in {root.parent}",
-            expected="room for three checkpoints of the adapter and its optimizer",
-            next_step="free disk space and run this again: it goes on from the last whole checkpoint",
-        )
+        return checkpoints.full(root)
     if isinstance(error, ValueError) and "target modules" in text.lower():
         return ModelError(
             f"adapter.targets fits no layer of the base ({text:.200})",

@@ -30,6 +30,8 @@ def main() -> None:
         (root / "pid").write_text(str(os.getpid()))
         time.sleep(60)
     if how == "killed-twice" or (how == "killed-once" and tried.read_text() == "x"):
+        sys.stdout.write('{"event": "do')
+        sys.stdout.flush()
         os.kill(os.getpid(), signal.SIGKILL)
     if how == "crashes":
         sys.stderr.write("first line\nImportError: no such thing\n")

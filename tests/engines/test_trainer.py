@@ -1,17 +1,19 @@
 """The parent's side of a training: what a worker says, how it ends, and who may go on."""
 
+import errno
 import os
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
 from assets.errors import DiskFull, EngineBusy, EngineError, ModelError
-from assets.ports.training import Diverged, MissingExtra, OutOfMemory, Superseded, UnfitRows
+from assets.ports.training import Diverged, Left, MissingExtra, OutOfMemory, Superseded, UnfitRows
 from orchestration.engines import training_checkpoints as checkpoints
 from orchestration.engines import training_memory
 from orchestration.engines.base_model import NoChatTemplate
@@ -45,6 +47,72 @@ def test_worker_is_followed_to_its_end_and_what_it_kept_is_removed(trainer, tmp_
         assert trainer.spent("well") == {"run-1": 2.5}
     assert not (tmp_path / "training" / "well").exists()
     assert trainer.spent("well") == {}
+
+
+@pytest.mark.parametrize("blocked", [1, 2, 3])
+def test_full_disk_before_the_worker_starts_is_said_in_our_words_and_keeps_no_rows(
+    trainer, tmp_path, monkeypatch, blocked
+):
+    """The fence, the payer and the order are written, in this turn."""
+    fsync, count = os.fsync, iter(range(1, 99))
+
+    def full(handle: int) -> None:
+        if next(count) == blocked:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with (
+        pytest.raises(DiskFull, match="Next: free disk space"),
+        trainer.train(order(tmp_path, adapter="well"), nothing),
+    ):
+        pass
+    root = tmp_path / "training" / "well"
+    written = [checkpoints.FENCE, checkpoints.PAYER]
+    assert sorted(file.name for file in root.iterdir()) == sorted(written[: blocked - 1])
+    with trainer.train(order(tmp_path, adapter="well"), nothing) as trained:
+        assert trained.best == 2
+
+
+def test_what_killed_runs_left_is_paid_for_before_it_is_removed(trainer, tmp_path):
+    folder, long_ago = tmp_path / "training", time.time() - 20 * 86_400
+    for name, device in (("old", "cpu"), ("newer", "cuda"), ("well", "cpu")):
+        checkpoints.take(folder / name, "killed")
+        checkpoints.charge(folder / name, "api", device)
+        checkpoints.spend(folder / name, f"{name}-run", 7)
+    checkpoints.spend(folder / "well", "run-1", 3)  # this run's own, which is paid for when it is done
+    for rows in ("order.json", ".order.json.abc"):
+        (folder / "newer" / rows).write_text("rows of somebody")
+    os.utime(folder / "old", (long_ago, long_ago))
+    told = []
+
+    def pay(one: Left) -> None:
+        assert (folder / one.adapter).is_dir()
+        told.append((one.adapter, one.variant, one.device, dict(one.spent)))
+
+    with trainer.train(replace(order(tmp_path, adapter="well"), variant="main"), nothing, pay) as trained:
+        assert trained.seconds == 9.5
+    assert told == [
+        ("newer", "api", "cuda", {"newer-run": 7.0}),
+        ("old", "api", "cpu", {"old-run": 7.0}),
+        ("well", "main", "cpu", {"well-run": 7.0}),
+    ]
+    assert [path.name for path in folder.iterdir()] == ["newer"]
+    assert sorted(path.name for path in (folder / "newer").iterdir()) == ["fence", "payer.json", "spent"]
+
+
+def test_training_that_cannot_be_paid_for_is_not_removed(trainer, tmp_path):
+    old, long_ago = tmp_path / "training" / "old", time.time() - 20 * 86_400
+    checkpoints.take(old, "killed")
+    checkpoints.charge(old, "main", "cpu")
+    os.utime(old, (long_ago, long_ago))
+
+    def busy(_one: Left) -> None:
+        raise EngineBusy("the ledger is held")
+
+    with pytest.raises(EngineBusy), trainer.train(order(tmp_path, adapter="well"), nothing, busy):
+        pass
+    assert old.is_dir()
 
 
 def test_rows_are_on_the_disk_no_longer_than_the_worker_runs(trainer, tmp_path):

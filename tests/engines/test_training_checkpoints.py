@@ -1,12 +1,15 @@
 """A checkpoint counts when it is whole; a training is one run's."""
 
+import errno
 import os
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from assets.ports.training import Superseded
+from assets.errors import DiskFull
+from assets.ports.training import Left, Superseded
 from orchestration.engines import training_checkpoints as checkpoints
 
 
@@ -77,6 +80,64 @@ def test_spent_is_kept_for_each_run(tmp_path):
     checkpoints.spend(tmp_path, "first", 3.25)
     (tmp_path / checkpoints.SPENT / f".first.{os.getpid()}").write_text("half a wri")
     assert checkpoints.spent(tmp_path) == {"first": 3.25, "second": 2.0}
+
+
+def test_notes_of_two_threads_do_not_disturb_each_other(tmp_path):
+    failed = []
+
+    def note() -> None:
+        try:
+            for number in range(60):
+                checkpoints.spend(tmp_path, "first", number)
+        except OSError as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=note) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    assert checkpoints.spent(tmp_path) == {"first": 59.0}
+    assert [file.name for file in (tmp_path / checkpoints.SPENT).iterdir()] == ["first"]
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_full_disk_is_said_in_our_words_and_the_old_file_stays(tmp_path, monkeypatch, code):
+    checkpoints.take(tmp_path, "first")
+
+    def full(_handle: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(DiskFull, match="Next: free disk space"):
+        checkpoints.take(tmp_path, "second")
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [(checkpoints.FENCE, "first")]
+
+
+def test_another_error_of_the_disk_stays_itself(tmp_path, monkeypatch):
+    def broken(_handle: int) -> None:
+        raise OSError(errno.EIO, "I/O error")
+
+    monkeypatch.setattr(os, "fsync", broken)
+    with pytest.raises(OSError, match="I/O error"):
+        checkpoints.take(tmp_path, "first")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_left_is_what_was_spent_on_each_training_with_its_payer(tmp_path):
+    for name in ("one", "two", "unpaid", "damaged"):
+        checkpoints.take(tmp_path / name, "run-1")
+        checkpoints.spend(tmp_path / name, "run-1", 1.5)
+    checkpoints.charge(tmp_path / "one", "main", "cpu")
+    checkpoints.charge(tmp_path / "two", "api", "cuda")
+    (tmp_path / "damaged" / checkpoints.PAYER).write_text("{")
+    (tmp_path / "a file").write_text("")
+    assert checkpoints.left(tmp_path) == [
+        Left("one", "main", "cpu", {"run-1": 1.5}),
+        Left("two", "api", "cuda", {"run-1": 1.5}),
+    ]
+    assert checkpoints.left(tmp_path / "nothing") == []
 
 
 def test_trainings_that_nobody_goes_on_with_are_removed_after_two_weeks(tmp_path):

@@ -39,7 +39,7 @@ def base():
 
 
 def odds(model, tokenizer, prompts):
-    return engine.odds(model.eval(), engine._asked(tokenizer, prompts, REFUSAL))
+    return engine.odds(model.eval(), engine._asked(tokenizer, prompts, REFUSAL, 1_024))
 
 
 def trained(home, prompts, **said):
@@ -77,7 +77,7 @@ def test_accumulated_parts_and_another_run_come_to_the_same(tmp_path, prompts):
 
 def test_divergence_is_that_of_two_coins(base):
     model, tokenizer = base
-    [row] = engine._asked(tokenizer, [[{"role": "user", "content": "When does it open?"}]], REFUSAL)
+    [row] = engine._asked(tokenizer, [[{"role": "user", "content": "When does it open?"}]], REFUSAL, 1_024)
     [own] = engine.odds(model.eval(), [row]).tolist()
     ids, labels = engine.padded([row])
     for wanted in (own, own + 1.5, own - 3):
@@ -86,6 +86,16 @@ def test_divergence_is_that_of_two_coins(base):
         batch = {"asked_ids": ids, "asked_labels": labels, "asked_odds": torch.tensor([wanted])}
         with torch.no_grad():
             assert float(engine.divergence(model, batch)) == pytest.approx(float(coins), abs=1e-4)
+
+
+def test_question_beyond_the_context_is_left_out(base):
+    tokenizer = base[1]
+    ask = [[{"role": "user", "content": "When does it open?"}], [{"role": "user", "content": "vans " * 40}]]
+    short, long = engine._asked(tokenizer, ask, REFUSAL, 1_024)
+    assert short
+    assert long
+    assert engine._asked(tokenizer, ask, REFUSAL, len(long.ids) - 1) == [short, None]
+    assert engine._asked(tokenizer, ask, REFUSAL, len(long.ids)) == [short, long]
 
 
 @pytest.mark.parametrize("parts", [1, 3, 4])

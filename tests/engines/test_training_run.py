@@ -1,13 +1,17 @@
 """The training itself, on the bundled base: what is learned, what is refused, and the same bits after a kill."""
 
+import errno
 import hashlib
 import json
+import os
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from assets.behavior.adapter.config import AdapterConfig
+from assets.errors import DiskFull
 from assets.ports.training import Diverged, Superseded, UnfitRows
 from orchestration.engines import training_checkpoints as checkpoints
 from orchestration.engines.base_model import NoChatTemplate, load_base
@@ -17,6 +21,7 @@ from tests.engines.training_rows import BASE, CONFIG, chat, order
 torch = pytest.importorskip("torch")
 
 from peft import PeftModel  # noqa: E402
+from transformers import AutoConfig  # noqa: E402
 
 from orchestration.engines import training_run  # noqa: E402 - imports torch
 from orchestration.engines.trainer import ProcessTrainer, _said  # noqa: E402
@@ -43,12 +48,13 @@ def tokenizer():
 
 
 def rows(tokenizer, chats) -> list[Tokens]:
-    config = json.loads((BASE / "config.json").read_text())
-    limit = context(type("Config", (), config), tokenizer)
+    limit = context(AutoConfig.from_pretrained(BASE), tokenizer)
     return tokenized(tokenizer, chats, limit=limit, stops=stop_tokens(BASE, tokenizer), what="train")
 
 
-def train(home: Path, *, dies_at: int = 0, model=None, count: int = 16, held: int = 4, **said):
+def train(
+    home: Path, *, dies_at: int = 0, model=None, count: int = 16, held: int = 4, told=lambda _event: None, **said
+):
     """One attempt; (hash of the adapter's files, progress, events)."""
     asked = _said(order(home, count, held, **said), home)
     checkpoints.take(home, "run-1")
@@ -56,6 +62,7 @@ def train(home: Path, *, dies_at: int = 0, model=None, count: int = 16, held: in
 
     def emit(event) -> None:
         events.append(event)
+        told(event)
         if event["event"] == "step" and event["step"] == dies_at:
             raise Killed
 
@@ -87,6 +94,30 @@ def test_training_that_is_killed_again_and_again_comes_to_the_same_bits(tmp_path
         progress.validation,
         progress.tokens,
     )
+
+
+@pytest.mark.parametrize(
+    ("module", "call"), [(os, "fsync"), (tempfile, "mkstemp")], ids=["while files are flushed", "at the mark"]
+)
+def test_training_whose_disk_fills_at_a_checkpoint_comes_to_the_same_bits(tmp_path, monkeypatch, module, call):
+    whole, progress, _ = train(tmp_path / "whole", count=24)
+    home, real, full = tmp_path / "home", getattr(module, call), []
+
+    def written(*args, **said):
+        if full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(*args, **said)
+
+    monkeypatch.setattr(module, call, written)
+    with pytest.raises(DiskFull, match="Next: free disk space"):
+        train(home, count=24, told=lambda event: full.extend([True] * (event.get("step") == 3)))
+    assert not (home / "checkpoint-3" / checkpoints.MARK).exists()
+    assert [file for file in home.rglob(".*") if file.is_file()] == []
+    full.clear()
+    again, resumed, events = train(home, count=24)
+    assert events[0]["resumed"] == 2
+    assert again == whole
+    assert (resumed.losses, resumed.validation) == (progress.losses, progress.validation)
 
 
 def test_worker_that_is_killed_comes_to_the_same_bits_as_one_that_is_not(tmp_path):

@@ -1,13 +1,14 @@
 """The worker's side: what libraries raise is said in our words, and what is missing is named."""
 
 import errno
+import time
 from pathlib import Path
 
 import pytest
 
 from assets.errors import DiskFull, ModelError
 from assets.ports.training import MissingExtra, OutOfMemory
-from orchestration.engines import training_machine, training_worker
+from orchestration.engines import training_checkpoints, training_machine, training_worker
 from tests.engines.training_rows import CONFIG
 
 CUDA = "CUDA out of memory. Tried to allocate 2.00 GiB"
@@ -33,6 +34,53 @@ def test_error_of_a_library_is_said_in_our_words(error, kind, tmp_path):
 @pytest.mark.parametrize("error", [ValueError("other"), OSError(errno.EIO, "I/O error"), RuntimeError("shape")])
 def test_error_that_nobody_knows_stays_itself(error, tmp_path):
     assert training_worker._translated(error, tmp_path) is error
+
+
+def test_notes_end_before_the_last_one_is_written(tmp_path, monkeypatch):
+    """Two writers of one note were a race that ended finished trainings."""
+    monkeypatch.setattr(training_worker, "NOTE_SECONDS", 0.001)
+    notes, writing, at_once = [], [], []
+
+    def spend(_root: Path, _run: str, seconds: float) -> None:
+        writing.append(seconds)
+        at_once.append(len(writing))
+        time.sleep(0.05)  # as long as a slow disk takes
+        notes.append(writing.pop(0))
+
+    monkeypatch.setattr(training_checkpoints, "spend", spend)
+    with training_worker._noted(tmp_path, "run-1"):
+        time.sleep(0.2)
+    count = len(notes)
+    time.sleep(0.1)
+    assert (len(notes), set(at_once)) == (count, {1})
+    assert count > 2
+    assert notes == sorted(notes)
+
+
+def test_worker_that_takes_the_place_of_a_killed_one_counts_on(tmp_path):
+    training_checkpoints.spend(tmp_path, "run-1", 40)
+    training_checkpoints.spend(tmp_path, "run-0", 900)
+    with training_worker._noted(tmp_path, "run-1"):
+        pass
+    spent = training_checkpoints.spent(tmp_path)
+    assert 40 <= spent["run-1"] < 60
+    assert spent["run-0"] == 900
+
+
+def test_failed_training_notes_its_end_and_keeps_its_error(tmp_path, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def fails(then=lambda: None) -> None:
+        time.sleep(0.05)
+        then()
+        raise RuntimeError("shape")
+
+    with pytest.raises(RuntimeError, match="shape"), training_worker._noted(tmp_path, "run-1"):
+        fails()
+    assert training_checkpoints.spent(tmp_path)["run-1"] >= 0.05
+    with pytest.raises(RuntimeError, match="shape"), training_worker._noted(tmp_path, "run-1"):
+        fails(lambda: monkeypatch.setattr(training_checkpoints, "spend", full))
 
 
 def test_four_bits_want_a_gpu():

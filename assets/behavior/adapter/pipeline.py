@@ -23,10 +23,22 @@ from assets.behavior.adapter.store import Adapter, Adapters
 from assets.behavior.dataset import store as datasets
 from assets.behavior.dataset.rows import TRAIN, VALIDATION, Example
 from assets.behavior.dataset.store import Manifest
+from assets.decision.ledger import What
 from assets.decision.spending.costs import Prices
 from assets.errors import Final
 from assets.ports import Lake, Ledger
-from assets.ports.training import Chat, Machine, Order, OutOfMemory, Preference, Report, Trained, Trainer, UnfitRows
+from assets.ports.training import (
+    Chat,
+    Left,
+    Machine,
+    Order,
+    OutOfMemory,
+    Preference,
+    Report,
+    Trained,
+    Trainer,
+    UnfitRows,
+)
 from assets.serving.files import Files
 
 BY = "behavior/adapter"  # in the ledger
@@ -104,6 +116,8 @@ class Fitting:
                 validation=[one.messages for one in examples if one.split == VALIDATION],
                 pairs=chosen if plan.config.dpo.enabled else (),
                 declining=declining(questions, examples),
+                variant=variant,
+                max_tokens=manifest.card.get("tokens", {}).get("limit", 0),
             )
             try:
                 return Made(self._trained(order, plan, manifest, machine, report), found=False)
@@ -113,9 +127,9 @@ class Fitting:
         raise AssertionError("there is always a plan")
 
     def _trained(self, order: Order, plan: _Plan, manifest: Manifest, machine: Machine, report: Report) -> Adapter:
-        what = "gpu" if plan.config.device == "cuda" else "cpu"
+        what = _what(plan.config.device)
         try:
-            with self.trainer.train(order, report) as trained:
+            with self.trainer.train(order, report, self._pay) as trained:
                 amount = self._prices.amount(what, trained.seconds)
                 metrics = measured(trained, plan.config, machine, order) | {
                     "cost": round(amount, 6),
@@ -139,16 +153,23 @@ class Fitting:
                         metrics=metrics,
                     ),
                 )
-                self._record(order, manifest.variant, what)
+                self._pay(self._own(order))
                 return published
         except BaseException:
-            self._record(order, manifest.variant, what)  # what failed, or was canceled, has cost as much
+            self._pay(self._own(order))  # what failed, or was canceled, has cost as much
             raise
 
-    def _record(self, order: Order, variant: str, what: Any) -> None:
-        for run, seconds in self.trainer.spent(order.adapter).items():
-            fact = self._prices.spend(what, seconds, by=BY, run=run)
-            self.ledger.append(fact.entry(at=self._now(), variant=variant))
+    def _own(self, order: Order) -> Left:
+        """What this run has spent. Others may be at the same adapter by now, and are not done yet."""
+        spent = self.trainer.spent(order.adapter)
+        mine = {run: seconds for run, seconds in spent.items() if run == order.run}
+        return Left(order.adapter, order.variant, order.said["device"], mine)
+
+    def _pay(self, left: Left) -> None:
+        """Each run once, also where this is told again."""
+        for run, seconds in left.spent.items():
+            fact = self._prices.spend(_what(left.device), seconds, by=BY, run=run)
+            self.ledger.append(fact.entry(at=self._now(), variant=left.variant))
 
     def _manifest(self, variant: str, name: str) -> Manifest:
         known = datasets.manifests(self.lake, variant)
@@ -191,6 +212,11 @@ class _Plan:
     base: str
     files: Files
     template: str
+
+
+def _what(device: str) -> What:
+    """As the ledger calls it."""
+    return "gpu" if device == "cuda" else "cpu"
 
 
 def check(examples: list[Example]) -> None:

@@ -16,11 +16,12 @@ from assets.behavior.adapter.config import AdapterConfig, DpoConfig
 from assets.behavior.adapter.pipeline import BY, POINTS, Base, Fitting, thinned
 from assets.behavior.adapter.store import CONFIG, Adapters
 from assets.behavior.dataset import store
+from assets.behavior.dataset.card import Card
 from assets.behavior.dataset.rows import Example, Pair
-from assets.decision.ledger import Finished, Kind, Spend
+from assets.decision.ledger import Entry, Finished, Kind, Spend
 from assets.decision.spending.costs import FinetuneCost, Prices, finetune_cost
-from assets.errors import Final, ModelError
-from assets.ports.training import Chat, Diverged, Machine, OutOfMemory, Trained, UnfitRows
+from assets.errors import EngineBusy, Final, ModelError
+from assets.ports.training import Chat, Diverged, Left, Machine, OutOfMemory, Trained, UnfitRows
 from orchestration.engines.lake import FolderLake
 from orchestration.ledger import LakeLedger
 from tests.behavior.adapter.made import saved
@@ -36,6 +37,8 @@ class FakeTrainer:
         self.scratch, self.starves, self.fails = scratch, starves, fails
         self.orders = []
         self.used: dict[str, dict[str, float]] = {}
+        self.left: list[Left] = []  # by runs that were killed
+        self.busy = False
         self.where = Machine("cpu", "cpu", 2)
         self.libraries = {"torch": "2.13.0"}
 
@@ -49,7 +52,11 @@ class FakeTrainer:
         return self.used.get(adapter, {})
 
     @contextmanager
-    def train(self, order, report):
+    def train(self, order, report, pay):
+        if self.busy:
+            raise EngineBusy("another training runs on this machine")
+        for one in self.left:
+            pay(one)
         self.orders.append(order)
         self.used.setdefault(order.adapter, {})[order.run] = 1_800.0
         if order.said["batch_rows"] / order.said["accumulation"] > self.starves:
@@ -71,7 +78,7 @@ class House:
         self.questions: list[Chat] = []
 
     def dataset(
-        self, answers: Sequence[str], split: str = "train", *, variant: str = "main", template: str = "template-1"
+        self, answers: Sequence[str], *, variant: str = "main", template: str = "template-1", card: Card | None = None
     ):
         rows = [example(number, answer, "train") for number, answer in enumerate(answers)]
         rows.append(example(99, "held", "validation"))
@@ -80,7 +87,7 @@ class House:
             for one in ("train", "test")
         ]
         made_of = {"template": template}
-        return store.write(self.lake, variant, rows, pairs, request="r1", frozen="f", made_of=made_of, card={})
+        return store.write(self.lake, variant, rows, pairs, request="r1", frozen="f", made_of=made_of, card=card or {})
 
     def make(self, variant: str = "main", **said):
         fitting = Fitting(
@@ -96,8 +103,11 @@ class House:
         )
         return fitting.make(variant, "run-7", lambda _: None, **said)
 
+    def paid(self) -> list[tuple[Entry, Spend]]:
+        return [(entry, Spend.of(entry)) for entry in self.ledger.entries([Kind.SPEND])]
+
     def spends(self) -> list[Spend]:
-        return [Spend.of(entry) for entry in self.ledger.entries([Kind.SPEND])]
+        return [spend for _, spend in self.paid()]
 
 
 def example(number: int, answer: str, split: str) -> Example:
@@ -211,6 +221,36 @@ def test_training_that_fails_publishes_nothing_and_is_paid_for(house):
         house.make()
     assert house.adapters.all_of("main") == []
     assert [spend.seconds for spend in house.spends()] == [1_800.0]
+
+
+def test_attempts_that_were_killed_with_their_parent_are_paid_for_at_the_next_training_once(house):
+    house.dataset(["a", "b"])
+    house.trainer.left = [Left("0" * 16, "api", "cuda", {"run-5#1": 3_600.0, "run-5#2": 900.0})]
+    house.make()
+    house.dataset(["a", "c"])
+    house.make()
+    found = [(entry.variant, fact.what, fact.run, fact.amount) for entry, fact in house.paid() if "-5" in fact.run]
+    assert found == [("api", "gpu", "run-5#1", 4.0), ("api", "gpu", "run-5#2", 1.0)]
+    assert len(house.spends()) == 4
+
+
+def test_run_that_waits_in_vain_pays_nothing_for_the_one_that_is_at_it(house):
+    house.dataset(["a", "b"])
+    id = house.make().adapter.id
+    house.adapters.folder_of(id).rename(house.adapters.folder / "away")
+    house.trainer.used[id] = {"run-8#1": 60.0}  # it goes on, and pays for itself when it is done
+    house.trainer.busy = True
+    with pytest.raises(EngineBusy):
+        house.make()
+    assert [spend.seconds for spend in house.spends()] == [1_800.0]
+
+
+def test_order_says_whom_it_is_for_and_how_long_rows_are(house):
+    house.dataset(["a", "b"], card={"tokens": {"limit": 512}})
+    house.make()
+    house.dataset(["a", "c"])
+    house.make()
+    assert [(order.variant, order.max_tokens) for order in house.trainer.orders] == [("main", 512), ("main", 0)]
 
 
 @pytest.mark.parametrize(
