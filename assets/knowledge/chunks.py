@@ -1,8 +1,8 @@
 """Chunks of one slice: the documents that changed are cut again, the rest stays.
 
 Cut again when the document's content, the chunker or the source's configured metadata changed, or what is public where
-that metadata says who may read it. The state has a row a
-document with `chunks_sha`, the hash of all its passages, so that what follows can tell which documents to look at.
+that metadata says who may read it. The state has a row a document with `chunks_sha`, the hash of all its passages, so
+that what follows can tell which documents to look at.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from assets.ports import Progress
 from assets.ports.generation import Chat, Generated, Voice
 from orchestration.engines.base_context import stated_context
 from orchestration.engines.base_model import load_base
+from orchestration.engines.control_tokens import broken, pattern
 from orchestration.engines.generator_steps import Row, decode
 from orchestration.engines.generator_stream import Pieces, Turns, tokens
 
@@ -142,10 +143,10 @@ class TransformersGenerator:
 
     def _tokens(self, chats: Sequence[Chat]) -> list[list[int]]:
         tokenizer = self._open()[1]
-        marks = control_tokens(tokenizer)
+        marks = pattern(control_tokens(tokenizer))
         texts = [
             tokenizer.apply_chat_template(
-                [dict(one) | {"content": plain(one["content"], marks)} for one in chat],
+                [dict(one) | {"content": broken(one["content"], marks)} for one in chat],
                 tokenize=False,
                 add_generation_prompt=True,
             )
@@ -235,14 +236,6 @@ def control_tokens(tokenizer: Any) -> list[str]:
     """What a tokenizer reads as control tokens, the longest first."""
     added = {str(token.content) for token in tokenizer.added_tokens_decoder.values() if token.special}
     return sorted({*added, *map(str, tokenizer.all_special_tokens)}, key=lambda mark: (-len(mark), mark))
-
-
-def plain(text: str, marks: Sequence[str]) -> str:
-    """A text without the control tokens of a tokenizer: what documents or people write ends no turn and starts none."""
-    for mark in marks:
-        if len(mark) > 1 and mark in text:
-            text = text.replace(mark, f"{mark[0]} {mark[1:]}")
-    return text
 
 
 def _mark(folder: Path) -> tuple[int, ...]:

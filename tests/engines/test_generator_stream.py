@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 
 from assets.errors import EngineError, ModelError
 from assets.ports.generation import Generated, Voice
-from orchestration.engines.generator import WEIGHTS, TransformersGenerator, control_tokens, plain
+from orchestration.engines.control_tokens import broken, pattern
+from orchestration.engines.generator import WEIGHTS, TransformersGenerator, control_tokens
 from orchestration.engines.generator_stream import Pieces, Turns, tokens
 from tests.engines.test_generator import BASE, CHATS, adapters, chat, texts
 
@@ -164,7 +165,7 @@ def test_control_tokens_in_a_document_are_text(generator):
     tokenizer = generator._open()[1]
     ends = tokenizer.convert_tokens_to_ids("<|im_end|>")
     assert ids.count(ends) == 1  # the template's own
-    assert plain("nothing of the kind <b>", marks) == "nothing of the kind <b>"
+    assert broken("nothing of the kind <b>", pattern(marks)) == "nothing of the kind <b>"
     assert streamed(generator, chat(0))[1].text == texts(generator, None, [chat(0)])[0]
 
 

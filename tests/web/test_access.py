@@ -50,7 +50,7 @@ def test_token_says_who_asks_and_what_may_be_read(world):
     one = world(settings=TOKENS)
     staff = one.ask(headers=bearer(STAFF)).json()["twohands"]
     boss = one.ask(headers=bearer(BOSS), where={"audience": "managers"}).json()["twohands"]
-    assert one.answering.askers == [Asker(frozenset({"staff"})), Asker(None)]
+    assert one.answering.askers == [Asker(frozenset({"staff", "user:intranet"})), Asker(None)]
     assert [p["chunk_id"] for p in staff["passages"]] == ["c-ferry"]
     assert [p["chunk_id"] for p in boss["passages"]] == ["c-ferry", "c-safe"]
     assert {event["user"] for event in one.events()} == {"intranet", "BOSS"}
