@@ -2,22 +2,43 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 
 import pytest
 from playwright.sync_api import expect
+
+from tests.ui import ROOT
 
 pytestmark = pytest.mark.timeout(600)
 
 LAUNCH = """mutation($p: LaunchBackfillParams!){launchPartitionBackfill(backfillParams:$p){
   __typename ... on LaunchBackfillSuccess{backfillId} ... on PythonError{message}}}"""
+GATE = """{assetCheckExecutions(assetKey:{path:["knowledge","index"]},checkName:"retrieval_gate",limit:1){
+  runId status evaluation{severity}}}"""
+MADE = "query($id: ID!){runOrError(runId:$id){... on Run{assetMaterializations{assetKey{path}}}}}"
+FAST = ("sync_slices", "reconcile_slices", "__ASSET_JOB")  # the last one is a backfill's
 
 
-def done(server, number: int, status: str = "SUCCESS"):
-    """Waits until so many runs of the fast hand have ended so."""
-    fast = ("sync_slices", "reconcile_slices", "__ASSET_JOB")  # the last one is a backfill's
-    found = lambda: [r for r in server.runs() if r["status"] == status and r["jobName"] in fast]  # noqa: E731
+def ended(server, status: str) -> list[dict]:
+    """Runs of the fast hand that ended so, the newest first."""
+    return [run for run in server.runs() if run["status"] == status and run["jobName"] in FAST]
+
+
+def done(server, number: int, status: str = "SUCCESS") -> list[dict]:
+    """Waits until there are so many."""
+    found = lambda: ended(server, status)  # noqa: E731
     return server.wait(lambda: len(found()) >= number and found(), 180, f"{number} runs with status {status}")
+
+
+def published(server) -> str:
+    """The version that is searched, by the command line: the UI knows of publications alone."""
+    command = [sys.executable, "-m", "orchestration", "--config", str(server.folder / "twohands.toml"),
+               "--home", str(server.home), "status", "--json"]  # fmt: skip
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=120)
+    return json.loads(said.stdout)["index"]["version"]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -42,9 +63,10 @@ def test_index_page_shows_checks_freshness_and_metadata(page, server):
 
 
 def test_edited_document_is_published_by_the_sensor(page, server):
-    before = len(done(server, 1))
+    before, version = len(done(server, 1)), published(server)
     (server.docs / "bakery.md").write_text("# Bakery\n\nRye bread is baked on Fridays, and buns on Sundays.\n")
     done(server, before + 1)
+    assert published(server) != version
     page.goto(f"{server.url}/assets/knowledge/index?view=events")
     expect(page.get_by_text("buns on Sundays").first).to_be_visible()
 
@@ -76,9 +98,19 @@ def test_sensor_page_shows_why_it_skipped(page, server):
 
 
 def test_failed_gate_is_red_and_blocks(page, server):
-    (server.docs / "bakery.md").write_text("# Bakery\n\nIt is closed.\n")
-    done(server, 1, "FAILURE")
+    gate = page.get_by_title("retrieval_gate", exact=True).locator("xpath=../../..")  # its name, last result, a mark
     page.goto(f"{server.url}/assets/knowledge/index?view=checks")
-    page.get_by_text("retrieval_gate").first.click()
-    expect(page.get_by_text(re.compile("Failed|failed")).first).to_be_visible()
+    expect(gate).to_contain_text("Succeeded")
+    expect(gate.get_by_role("img")).not_to_have_attribute("style", re.compile("red"))
+    before, failures = published(server), len(ended(server, "FAILURE"))
+    (server.docs / "bakery.md").write_text("# Bakery\n\nIt is closed.\n")
+    ran = done(server, failures + 1, "FAILURE")[0]
+    page.reload()
+    expect(gate).to_contain_text("Failed")
+    expect(gate.get_by_role("img")).to_have_attribute("style", re.compile("red"))
+    last = server.query(GATE)["assetCheckExecutions"][0]
+    assert (last["runId"], last["status"], last["evaluation"]["severity"]) == (ran["runId"], "FAILED", "ERROR")
+    made = server.query(MADE, id=ran["runId"])["runOrError"]["assetMaterializations"]
+    assert ["knowledge", "index"] not in [one["assetKey"]["path"] for one in made]
+    assert published(server) == before
     (server.docs / "bakery.md").write_text("# Bakery\n\nRye bread is baked on Fridays.\n")
