@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
+import uuid
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from assets.behavior.adapter.identity import base_id
 from assets.behavior.dataset.rendering import renderer
@@ -19,15 +21,19 @@ from assets.behavior.pipeline import BehaviorData
 from assets.errors import ConfigError
 from assets.knowledge.pipeline import FastHand
 from assets.ports import Lake
-from assets.ports.generation import Generator
 from assets.prompting import TEMPLATES
 from assets.serving.releases import Releases
+from orchestration.assembly import budget
 from orchestration.assembly_adapter import adapters
 from orchestration.assembly_serving import base_folder
 from orchestration.engines.base_model import check_base
 from orchestration.engines.chat_client import ChatClient
+from orchestration.ledger import LakeLedger
 from orchestration.questions import judged, read
 from orchestration.settings import Settings
+
+if TYPE_CHECKING:
+    from orchestration.engines.generator import TransformersGenerator
 
 
 def evaluations(settings: Settings, lake: Lake) -> Evaluations:
@@ -45,7 +51,8 @@ def evaluations(settings: Settings, lake: Lake) -> Evaluations:
 
 def trials(settings: Settings, data: BehaviorData, hand: Callable[[], FastHand], releases: Releases) -> Trials:
     """Trials of every variant over the configured base; the fast hand is asked for passages and the index's version."""
-    opened: list[Generator] = []
+    opened: list[TransformersGenerator] = []
+    prices, ledger = budget(settings).prices, LakeLedger(data.lake)
 
     def answering() -> Answering:
         folder, template = base_folder(settings), TEMPLATES[settings.base.template]
@@ -68,6 +75,11 @@ def trials(settings: Settings, data: BehaviorData, hand: Callable[[], FastHand],
         found = hand().search(questions, k=settings.evaluation.passages)
         return [[hit.passage.text for hit in hits] for hits in found]
 
+    def spent(variant: str, seconds: float) -> None:
+        what = "gpu" if any(one.device.startswith("cuda") for one in opened) else "cpu"
+        fact = prices.spend(what, seconds, by="behavior/evaluation", run=uuid.uuid4().hex)
+        ledger.append(fact.entry(at=datetime.now(UTC), variant=variant))
+
     return Trials(
         evaluations(settings, data.lake),
         adapters(settings),
@@ -75,10 +87,11 @@ def trials(settings: Settings, data: BehaviorData, hand: Callable[[], FastHand],
         answering=answering,
         facts=lambda: judged(settings),
         retrieve=retrieve,
+        spent=spent,
     )
 
 
-def generator(settings: Settings) -> Generator:
+def generator(settings: Settings) -> TransformersGenerator:
     """The configured base, to answer with; it is loaded at the first prompt."""
     from orchestration.engines.generator import TransformersGenerator
 

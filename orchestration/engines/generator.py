@@ -162,6 +162,12 @@ class TransformersGenerator:
 
     # ------------------------------------------------------------------------------------------------ base, adapters
 
+    @property
+    def device(self) -> str:
+        """Where it answers, as torch names it; empty before the first prompt."""
+        with self._lock:
+            return str(self._base[0].device) if self._base else ""
+
     def _open(self) -> tuple[Any, Any]:
         with self._lock:
             if self._base is None:

@@ -13,6 +13,7 @@ none of that                                                   both models answe
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -78,7 +79,8 @@ class Trial:
 
 class Trials:
     """Trials of every variant. `answering` opens the base; `facts` are people's own questions, and `retrieve` gives
-    passages for those that have none. All three are asked when a trial needs them, and not before."""
+    passages for those that have none. All three are asked when a trial needs them, and not before. `spent` is told the
+    variant and the seconds of every evaluation, also of one that fails."""
 
     def __init__(
         self,
@@ -89,10 +91,11 @@ class Trials:
         answering: Callable[[], Answering],
         facts: Callable[[], Sequence[Item]],
         retrieve: Callable[[Sequence[str]], Sequence[Sequence[str]]],
+        spent: Callable[[str, float], None] = lambda _variant, _seconds: None,
     ) -> None:
         self.evaluations, self.adapters, self.releases = evaluations, adapters, releases
         self.lake = evaluations.lake
-        self._answering, self._facts, self._retrieve = answering, facts, retrieve
+        self._answering, self._facts, self._retrieve, self._spent = answering, facts, retrieve, spent
 
     def run(self, variant: str, id: str = "", *, again: bool = False, progress: Progress | None = None) -> Trial:
         """Tries an adapter of a variant, the newest one by default; see the table above."""
@@ -111,17 +114,20 @@ class Trials:
         known = None if again else self._known(variant, adapter, served.id, current, facts)
         if known is None:
             folder = self.adapters.folder_of(former.adapter) if former and former.adapter else None
-            asked = _Asked(now, progress)
-            self.evaluations.evaluate(
-                variant,
-                Model(adapter.id, partial(asked.answers, folder=self.adapters.folder_of(adapter.id))),
-                Model(served.id, partial(asked.answers, folder=folder)),
-                current=current,
-                trained=trained,
-                facts=facts,
-                fits=asked.fits,
-                progress=progress,
-            )
+            asked, began = _Asked(now, progress), time.monotonic()
+            try:
+                self.evaluations.evaluate(
+                    variant,
+                    Model(adapter.id, partial(asked.answers, folder=self.adapters.folder_of(adapter.id))),
+                    Model(served.id, partial(asked.answers, folder=folder)),
+                    current=current,
+                    trained=trained,
+                    facts=facts,
+                    fits=asked.fits,
+                    progress=progress,
+                )
+            finally:
+                self._spent(variant, time.monotonic() - began)
         row = known or records.load(self.lake, variant, adapter.id) or {}
         return Trial(adapter, self._candidate(variant, adapter, now, served.id, row, known), row, known is not None)
 

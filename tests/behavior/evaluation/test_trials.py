@@ -50,6 +50,20 @@ def test_worse_adapter_is_kept_and_not_released(world):
     assert world.releases.follow("main", why="", by="test") is None
 
 
+def test_evaluation_is_paid_for_also_where_it_fails(world):
+    world.tried(as_json)
+    world.trials.run("main", "a1")  # found: nothing was asked
+    [(variant, seconds)] = world.spent
+    assert (variant, seconds > 0) == ("main", True)
+
+    def broken(_chats):
+        raise ModelError("no answer")
+
+    with pytest.raises(ModelError, match="no answer"):
+        world.tried(broken, "a2")
+    assert [variant for variant, _ in world.spent] == ["main"] * 2
+
+
 def test_page_shows_the_gate_and_the_report_before_numbers(world):
     shown = preview.metadata(world.tried(plain), "# the report", "report.html")
     assert list(shown)[:4] == ["sentence", "action", "gates", "report"]

@@ -59,6 +59,7 @@ class World:
         self.generator, self.encoder, self.base = Rules(self.items), HashEncoder(), BASE
         self.facts = [item for item in self.items if item.kind is not Kind.BEHAVIOR] if facts else []
         self.retrieved: list[str] = []
+        self.spent: list[tuple[str, float]] = []
         self.judge: Judge | None = None
         self.manner = Manner()
         write(folder / "base", "weights of the base")
@@ -80,6 +81,7 @@ class World:
             answering=self.answering,
             facts=lambda: self.facts,
             retrieve=self.retrieve,
+            spent=lambda variant, seconds: self.spent.append((variant, seconds)),
         )
 
     def example(self, item: Item, split: str) -> Example:
