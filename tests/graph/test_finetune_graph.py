@@ -194,6 +194,8 @@ def test_adapter_trained_on_shuffled_labels_is_refused_and_nothing_is_released(w
     made = of_group(world.defs, "finetune")
     assert made >= {CANDIDATES, DATASET, ADAPTER, EVALUATION}
     assert unplotted(world.instance, made) == []
+    paid = {fact.data["by"] for fact in world.house.ledger.entries([Kind.SPEND])}
+    assert paid >= {"behavior/adapter", "behavior/evaluation"}
     [manifest] = store.manifests(world.house.lake, "main")
     examples, _ = store.read(world.house.lake, manifest)
     train = [row for row in examples if row.split == TRAIN]
