@@ -45,7 +45,8 @@ def serve(settings: Settings, host: str, port: int, ask_port: int = 0) -> None:
     from orchestration.assembly_behavior import open_warehouse
 
     open_warehouse(settings).manifest()  # parsed here once: the server starts several processes that need it at once
-    environment = {**os.environ, **prepare(settings), "TWOHANDS_CONFIG": str(settings.file)}
+    waiting = {"OMP_WAIT_POLICY": "PASSIVE"}  # runs, sensors and the ask page share the cores: threads that wait rest
+    environment = {**waiting, **os.environ, **prepare(settings), "TWOHANDS_CONFIG": str(settings.file)}
     os.chdir(project)
     if ask_port:
         _keep_asking(settings, ask_port, environment)

@@ -9,6 +9,9 @@ import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may reach a model hub
 os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")
+# Processes of several tests share the cores: threads of torch that spin while they wait for each other starve them all.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 ROOT = Path(__file__).resolve().parent.parent
 LONG = ("tests/test_demo.py", "tests/graph/test_finetune_graph.py", "tests/browser/", "tests/web/", "tests/warehouse/")
