@@ -49,7 +49,12 @@ def main() -> int:
     def log(text: str) -> None:
         print(f"{time.monotonic() - begun:.0f} s  {text}", flush=True)  # noqa: T201
 
-    for stage in asked.stages.split(","):
+    stages = asked.stages.split(",")
+    if unknown := [stage for stage in stages if stage not in _STAGES]:
+        parser.error(f"there is no stage {', '.join(unknown)}; there are {', '.join(_STAGES)}")
+    if "data" not in stages and not (asked.out / "data" / "items.jsonl").is_file():
+        parser.error(f"{asked.out}/data is not made yet: let the stage data come first, or name the --out that has it")
+    for stage in stages:
         log(f"stage {stage}")
         _STAGES[stage](recipe, asked, log)
     return 0
