@@ -31,6 +31,7 @@ def main() -> int:
         "--start", type=Path, help="a model folder to go on from, with its tokenizer; default: random weights"
     )
     parser.add_argument("--model", type=Path, help="the model folder to evaluate; default: the one in --out")
+    parser.add_argument("--declining", action="store_true", help="adapt: keep how readily the base declines")
     parser.add_argument("--share", type=float, default=0.6, help="of what was trained, in the stage blend")
     parser.add_argument("--limit", type=int, default=400, help="held-out questions of each kind that are evaluated")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the data that is made; small for a trial")
@@ -119,7 +120,13 @@ def _adapt(recipe: Recipe, asked: argparse.Namespace, log: Log) -> None:
 
     cases, _ = handwritten.retrieve(Path(__file__).parents[2] / "twohands.toml", asked.out / "home")
     found = adapted.compare(
-        asked.model or asked.out / "model", asked.out / "data", asked.out, cases, recipe.threads, log
+        asked.model or asked.out / "model",
+        asked.out / "data",
+        asked.out,
+        cases,
+        recipe.threads,
+        log,
+        declining=asked.declining,
     )
     (asked.out / "adapted.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
 

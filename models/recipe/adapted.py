@@ -1,9 +1,9 @@
 """What a LoRA adapter does to the base: three manners that its pretraining never saw, before and after.
 
 Each adapter learns from 360 items of the training data, a quarter of them unanswerable, written in its manner without
-any system message, by the trainer and with the settings of a fine-tune of the sample, questions to go on declining by
-among them. Asked are the hand-written questions. valid: the answer has
-the manner's form; right and refusals as in evaluation.py, read back from the form.
+any system message, by the trainer with its defaults; `declining` adds other items by which it goes on declining as the
+base does (adapter.declining). Asked are the hand-written questions. valid: the answer has the manner's form; right and
+refusals as in evaluation.py, read back from the form.
 """
 
 from __future__ import annotations
@@ -78,7 +78,9 @@ FAMILIES: Mapping[str, Family] = {
 }
 
 
-def compare(model: Path, data: Path, out: Path, cases: Sequence[Case], threads: int, log: Log) -> dict[str, Any]:
+def compare(
+    model: Path, data: Path, out: Path, cases: Sequence[Case], threads: int, log: Log, *, declining: bool = False
+) -> dict[str, Any]:
     """Trains and asks; the numbers of each family, beside those of the base in its own manner."""
     items = [item for item in read(data / "items.jsonl") if is_clear(item)]
     reader = TransformersGenerator(model)
@@ -88,7 +90,7 @@ def compare(model: Path, data: Path, out: Path, cases: Sequence[Case], threads: 
     for number, (name, family) in enumerate(FAMILIES.items()):
         begun = time.monotonic()
         with ProcessTrainer(out / "adapted").train(
-            _order(model, items, family, number, threads), lambda _: None
+            _order(model, items, family, number, threads, declining), lambda _: None
         ) as made:
             seconds = time.monotonic() - begun
             said = [family.read(one.text) for one in reader.generate(chats, made.folder)]
@@ -101,7 +103,7 @@ def compare(model: Path, data: Path, out: Path, cases: Sequence[Case], threads: 
     return found
 
 
-def _order(model: Path, items: Sequence[Item], family: Family, number: int, threads: int) -> Order:
+def _order(model: Path, items: Sequence[Item], family: Family, number: int, threads: int, declining: bool) -> Order:
     rng = random.Random(number)  # noqa: S311 -- reproducible, not secret
     able = [item for item in items if item.gold is not None and item.gold < SHOWN]
     unable = [item for item in items if item.gold is None]
@@ -120,7 +122,7 @@ def _order(model: Path, items: Sequence[Item], family: Family, number: int, thre
         said,
         chats[:ROWS],
         chats[ROWS:],
-        declining=_declining(able, unable, drawn, family, rng),
+        declining=_declining(able, unable, drawn, family, rng) if declining else None,
     )
 
 
