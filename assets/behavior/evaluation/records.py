@@ -4,6 +4,8 @@ behavior/evaluation/reports/<variant>/<candidate>.json   the verdict, every gate
                                                          what a judge said
 behavior/evaluation/reports/<variant>/<candidate>.html   the report, to be opened in a browser
 behavior/evaluation/reports/<variant>/<candidate>.md     the same, short
+
+The JSON has a checksum: a verdict that was edited by hand is found damaged, and found again by no trial.
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ def save(lake: Lake, report: Report, sets: Mapping[str, str]) -> str:
     page = reporting.page(report)
     lake.write_text(f"{name}.html", page)
     lake.write_text(f"{name}.md", reporting.markdown(report))
-    lake.write_text(f"{name}.json", json.dumps(_row(report, sets, sha256_text(page)), sort_keys=True))
+    row = json.loads(json.dumps(_row(report, sets, sha256_text(page))))  # as it is read again
+    lake.write_text(f"{name}.json", _text({**row, "check": _check(row)}))
     return name
 
 
@@ -44,10 +47,11 @@ def load(lake: Lake, variant: str, candidate: str) -> dict[str, Any] | None:
         return None
     try:
         row: dict[str, Any] = json.loads(text)
-        if row["candidate"] == candidate and row["action"] in ("promote", "refuse"):
+        check = row.pop("check")
+        if row["candidate"] == candidate and check == _check(row):
             return row
-        problem = "it is of another candidate"
-    except (ValueError, KeyError, TypeError) as error:
+        problem = "it is of another candidate" if row["candidate"] != candidate else "its checksum is another"
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         problem = f"{type(error).__name__}: {error}"
     raise CorruptState(
         f"{name} in the lake is damaged ({problem})",
@@ -82,6 +86,14 @@ def variants(lake: Lake) -> list[str]:
 def name_of(variant: str, candidate: str) -> str:
     """Where an evaluation lies, without ending."""
     return f"{FOLDER}/{variant}/{candidate}"
+
+
+def _check(row: Mapping[str, Any]) -> str:
+    return sha256_text(_text(row))
+
+
+def _text(row: Mapping[str, Any]) -> str:
+    return json.dumps(row, sort_keys=True)
 
 
 def _row(report: Report, sets: Mapping[str, str], page: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from assets.behavior.evaluation import records, sets
 from assets.behavior.evaluation.items import Answer, Item, Kind
 from assets.behavior.evaluation.manner import Manner
 from assets.behavior.evaluation.pipeline import Evaluations, Model
+from assets.errors import CorruptState
 from orchestration.engines.lake import FolderLake
 from tests.behavior.evaluation.test_comparing import as_json, items, plain
 from tests.behavior.evaluation.test_sets import row
@@ -44,6 +45,20 @@ def test_better_candidate_is_promoted_and_kept(frozen):
     assert (row["action"], row["items"]) == ("promote", 600)
     assert row["sets"] == {one.name: one.digest for one in frozen[1]}
     assert made.stored == "behavior/evaluation/reports/main/a1"
+
+
+@pytest.mark.parametrize(
+    ("was", "edited", "problem"),
+    [('"action": "promote"', '"action": "refuse"', "its checksum is another"), ('"a1"', '"a2"', "another candidate"),
+     ("{", "[", "ValueError|JSONDecodeError"), ('"check"', '"unchecked"', "KeyError: 'check'")],
+)  # fmt: skip
+def test_evaluation_that_was_edited_is_found_damaged(frozen, was, edited, problem):
+    name = f"{evaluate(frozen, as_json).stored}.json"
+    lake = frozen[0].lake
+    lake.write_text(name, lake.read_text(name).replace(was, edited))
+    with pytest.raises(CorruptState, match=problem) as caught:
+        records.load(lake, "main", "a1")
+    assert "evaluate the adapter again" in str(caught.value)
 
 
 def test_candidate_that_was_trained_on_a_held_out_item_is_refused(frozen):

@@ -77,7 +77,7 @@ def test_evaluation_is_kept_and_read_back(tmp_path):
     assert lake.read_text(f"{name}.html").startswith("<!doctype html>")
     assert records.all_of(lake, "main") == [made.candidate]
     assert records.load(lake, "main", "nobody") is None
-    lake.write_text(f"{name}.json", '{"candidate": "other", "action": "promote"}')
+    lake.write_text(f"{name}.json", '{"candidate": "other", "action": "promote", "check": ""}')
     with pytest.raises(CorruptState, match="another candidate"):
         records.load(lake, "main", made.candidate)
 
