@@ -53,8 +53,6 @@ def main() -> int:
     stages = asked.stages.split(",")
     if unknown := [stage for stage in stages if stage not in _STAGES]:
         parser.error(f"there is no stage {', '.join(unknown)}; there are {', '.join(_STAGES)}")
-    if "data" not in stages and not (asked.out / "data" / "items.jsonl").is_file():
-        parser.error(f"{asked.out}/data is not made yet: let the stage data come first, or name the --out that has it")
     for stage in stages:
         log(f"stage {stage}")
         _STAGES[stage](recipe, asked, log)
@@ -72,14 +70,20 @@ def _data(recipe: Recipe, asked: argparse.Namespace, log: Log) -> None:
     )
 
 
+def _made(asked: argparse.Namespace) -> Path:
+    """The folder of the items that the stage data made."""
+    folder = asked.out / "data"
+    if not (folder / "items.jsonl").is_file():
+        raise SystemExit(f"{folder} is not made yet: let the stage data come first, or name the --out that has it")
+    return folder
+
+
 def _tokenizer(recipe: Recipe, asked: argparse.Namespace, log: Log) -> None:
     from models.recipe import tokenizer
 
     if asked.start or (asked.out / "tokenizer").exists():
         return log("tokenizer is there already")
-    tokenizer.train(_texts(asked.out / "data", recipe), recipe.shape.vocabulary).save_pretrained(
-        asked.out / "tokenizer"
-    )
+    tokenizer.train(_texts(_made(asked), recipe), recipe.shape.vocabulary).save_pretrained(asked.out / "tokenizer")
     return None
 
 
@@ -99,7 +103,7 @@ def _texts(data: Path, recipe: Recipe) -> Iterator[str]:
 def _train(recipe: Recipe, asked: argparse.Namespace, log: Log) -> None:
     from models.recipe.training import train
 
-    train(recipe, asked.out / "data", asked.out, asked.start, log)
+    train(recipe, _made(asked), asked.out, asked.start, log)
 
 
 def _evaluate(recipe: Recipe, asked: argparse.Namespace, log: Log) -> None:
@@ -110,7 +114,7 @@ def _evaluate(recipe: Recipe, asked: argparse.Namespace, log: Log) -> None:
     for cutoff in CUTOFFS:
         log(f"encoder's first sentence, refused below {cutoff}: {first_sentence(cases, firsts, cutoff)}")
     result = evaluate(
-        asked.model or asked.out / "model", asked.out / "data", log, cases, limit=asked.limit, threads=recipe.threads
+        asked.model or asked.out / "model", _made(asked), log, cases, limit=asked.limit, threads=recipe.threads
     )
     (asked.out / "evaluation.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
 
@@ -118,10 +122,11 @@ def _evaluate(recipe: Recipe, asked: argparse.Namespace, log: Log) -> None:
 def _adapt(recipe: Recipe, asked: argparse.Namespace, log: Log) -> None:
     from models.recipe import adapted, handwritten
 
+    data = _made(asked)
     cases, _ = handwritten.retrieve(Path(__file__).parents[2] / "twohands.toml", asked.out / "home")
     found = adapted.compare(
         asked.model or asked.out / "model",
-        asked.out / "data",
+        data,
         asked.out,
         cases,
         recipe.threads,

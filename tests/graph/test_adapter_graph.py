@@ -93,7 +93,7 @@ def test_adapter_is_trained_once_and_shows_how_it_learned(world):
     assert shown["tokens_per_second"] > 0
     assert hashed(world.adapters.folder_of(adapter.id), "adapter").keys() >= adapter.files.keys()
     [spend] = [Spend.of(entry) for entry in LakeLedger(world.lake).entries([Kind.SPEND])]
-    assert (spend.what, spend.by, round(spend.amount, 3)) == ("cpu", BY, round(shown["cost"], 3))
+    assert (spend.what, spend.by, spend.amount) == ("cpu", BY, pytest.approx(shown["cost"], abs=1e-4))  # as it is shown
     logged = [entry.user_message for entry in world.instance.all_logs(result.run_id)]
     assert any("update 2 of 2: loss" in line and "of held-out rows" in line for line in logged)
 

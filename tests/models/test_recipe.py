@@ -177,6 +177,14 @@ def test_corpus_is_a_function_of_its_seed_and_keeps_evaluation_apart(sources: Pa
     assert not asked[0] & asked[1]
 
 
+@pytest.mark.parametrize(("stages", "says"), [("adapt", "is not made yet"), ("adopt", "there is no stage adopt")])
+def test_command_line_says_what_is_missing(tmp_path, monkeypatch, capsys, stages, says) -> None:
+    monkeypatch.setattr(sys, "argv", ["recipe", "--data", str(tmp_path), "--out", str(tmp_path), "--stages", stages])
+    with pytest.raises(SystemExit) as caught:
+        command.main()
+    assert says in f"{caught.value} {capsys.readouterr().err}"
+
+
 def test_command_line_defaults_are_the_recipe(sources: Path, tmp_path: Path, monkeypatch) -> None:
     seen: list[Recipe] = []
     monkeypatch.setattr(sys, "argv", ["recipe", "--data", str(sources), "--out", str(tmp_path), "--stages", "train"])
